@@ -1,1 +1,13 @@
+//! Stillpoint.
 
+pub mod backend;
+pub mod chunk;
+pub mod clock;
+pub mod crypto;
+pub mod disk;
+pub mod format;
+pub mod id;
+pub mod index;
+pub mod limits;
+pub mod location;
+pub mod repo;

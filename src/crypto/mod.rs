@@ -1,0 +1,29 @@
+//! The key hierarchy, sealing, and keyed hashes. Spec: `format-spec/20-envelope.md`, `25-keys.md`.
+//!
+//! Secrets wipe themselves, print their name only, and never appear in errors.
+
+pub mod keys;
+pub mod seal;
+pub mod secret;
+pub mod slot;
+
+/// Why something could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The seal does not verify: other bytes, other key, or another object's bytes.
+    #[error("the seal does not verify")]
+    Unauthentic,
+    /// The credential opens no slot it was tried on.
+    #[error("wrong passphrase or key file")]
+    WrongCredential,
+    /// A key file that is not 64 hexadecimal digits.
+    #[error("not a key file")]
+    NotAKeyFile,
+    /// The object names an epoch that the key ring does not hold.
+    #[error("no key for epoch {0}")]
+    UnknownEpoch(u32),
+    /// A slot asks for more than a reader gives.
+    #[error("key slot asks for {what}")]
+    Excessive { what: String },
+}

@@ -1,0 +1,32 @@
+//! Bytes to structs and back: pure, no I/O, no keys. One file per chapter of `format-spec/`.
+//!
+//! Decoders return values that are valid by construction, or an error that names the object, the offset and the
+//! broken rule. Input is distrusted: lengths are compared with `limits.rs` first, nothing recurses.
+
+pub mod cursor;
+pub mod descriptor;
+pub mod envelope;
+pub mod fields;
+pub mod frame;
+pub mod image;
+pub mod node;
+pub mod page_chunk;
+pub mod page_map;
+pub mod patch;
+pub mod record;
+pub mod ring;
+pub mod segment;
+pub mod slot;
+pub mod stream;
+pub mod table;
+pub mod tombstone;
+
+/// Bytes that disagree with the spec, or were written by someone newer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("{object} is corrupt at byte {at}: {why}")]
+    Corrupt { object: &'static str, at: u64, why: &'static str },
+    #[error("{object} was written by a newer Stillpoint: {what}")]
+    Newer { object: &'static str, what: String },
+}
