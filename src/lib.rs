@@ -10,4 +10,5 @@ pub mod id;
 pub mod index;
 pub mod limits;
 pub mod location;
+pub mod ops;
 pub mod repo;

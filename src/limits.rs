@@ -43,6 +43,11 @@ pub const PAGE_GROUP_BYTES: u32 = 256 * KIB as u32;
 pub const RECENT_MAP_BYTES_MAX: u64 = 64 * KIB as u64;
 pub const PROBLEMS_KEPT_MAX: usize = 1000;
 pub const PART_NAME_BYTES_MAX: usize = 64;
+/// Records of former runs in the state folder.
+pub const RUNS_KEPT_MAX: usize = 1000;
+pub const RUN_LOG_LINES_MAX: usize = 10_000;
+/// What a reader takes of one run record.
+pub const RUN_RECORD_BYTES_MAX: u64 = 64 * MIB as u64;
 
 /// Cutting of files.
 pub const FILE_WHOLE_BYTES_MAX: usize = 512 * KIB;

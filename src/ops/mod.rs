@@ -1,0 +1,45 @@
+//! The use cases, one file each: what a person can ask of Stillpoint, without a word on how it is asked or shown.
+//!
+//! Two faces call them, the command line and later the server. They report through [`event::Observer`], return plain
+//! values, and never print, prompt or read the environment.
+
+pub mod event;
+pub mod run_record;
+pub mod set;
+
+use std::path::PathBuf;
+
+use crate::{backend, chunk, format, repo};
+
+/// Why a use case ended without its result.
+///
+/// What befell single items (one unreadable file) is no error: it goes to the observer and into the report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error(transparent)]
+    Repository(#[from] repo::Error),
+    #[error(transparent)]
+    Backend(#[from] backend::Error),
+    #[error(transparent)]
+    Chunk(#[from] chunk::Error),
+    #[error(transparent)]
+    Format(#[from] format::Error),
+    /// Refused before anything was written.
+    #[error("{place} has {free_bytes} bytes free, {needed_bytes} are needed")]
+    NoSpace { place: String, needed_bytes: u64, free_bytes: u64 },
+    /// Another process works on the same part.
+    #[error("a backup of {part} is already running ({holder})")]
+    Busy { part: String, holder: String },
+    #[error("there is no set named {name}")]
+    UnknownSet { name: String, known: Vec<String> },
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("stopped")]
+    Stopped,
+}
