@@ -1,5 +1,7 @@
 //! The repository: where format, crypto, chunks, backend and index meet. Spec: `format-spec/70-write-order.md`.
 
+pub mod stream;
+
 use std::{path::{Path, PathBuf}, sync::Arc};
 
 use crate::{
