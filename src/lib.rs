@@ -12,3 +12,5 @@ pub mod limits;
 pub mod location;
 pub mod ops;
 pub mod repo;
+pub mod sink;
+pub mod source;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+pub use crate::source::files::Mounts;
 use crate::{format::record::PartKind, limits::PART_NAME_BYTES_MAX};
 
 /// One thing to back up. A run makes one part of it.
@@ -30,15 +31,6 @@ pub struct FileSet {
     pub exclude_if_present: Vec<String>,
     pub mounts: Mounts,
     pub content: FileContent,
-}
-
-/// What to do with other file systems below a path.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mounts {
-    #[default]
-    Enter,
-    /// Stay on the file system of the path itself.
-    Skip,
 }
 
 /// What the files are to their owner.

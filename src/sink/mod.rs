@@ -1,0 +1,3 @@
+//! What a restore fills. Sinks know no repository: they take chunks from a [`Fetch`](crate::chunk::Fetch).
+
+pub mod files;

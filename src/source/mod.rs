@@ -1,0 +1,3 @@
+//! What a backup reads. Sources know no repository: they hand chunks to a [`Store`](crate::chunk::Store).
+
+pub mod files;
