@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod chunk;
 pub mod clock;
+pub mod config;
 pub mod crypto;
 pub mod disk;
 pub mod format;

@@ -177,6 +177,3 @@ impl Observer for RunLog {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,154 @@
+//! One validated configuration, from flags, environment and file, in this order of precedence.
+//!
+//! Nothing else in the program reads the environment. The file is `--config`, `$STILLPOINT_CONFIG`, the user's own, or
+//! the machine's, whichever is found first; a file of the working directory is never picked up. Secrets are not
+//! in it: it names files that hold them.
+
+mod error;
+mod file;
+mod size;
+mod spot;
+mod suggest;
+mod validate;
+mod variables;
+
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+
+pub use error::Error;
+pub use size::parse_bytes;
+pub use spot::Spot;
+pub use suggest::closest;
+pub use variables::Variables;
+
+use crate::ops::set::{AppVersion, Set};
+
+/// The machine's own configuration.
+const SYSTEM_FILE: &str = "/etc/stillpoint/stillpoint.toml";
+/// State of a machine account that has no home.
+const SYSTEM_STATE: &str = "/var/lib/stillpoint";
+/// Free space that a run leaves when the configuration does not say.
+const MIN_FREE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What the command line said, to be put above environment and file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flags {
+    pub repo: Option<PathBuf>,
+    pub password_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+    pub config: Option<PathBuf>,
+    pub state_dir: Option<PathBuf>,
+}
+
+/// All that is decided before a command begins.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    pub repository: Option<PathBuf>,
+    pub credential: CredentialSource,
+    pub state_root: PathBuf,
+    /// For everything that people read and write.
+    pub zone: TimeZone,
+    pub min_free_bytes: u64,
+    /// Who asks, where nobody says otherwise.
+    pub actor: String,
+    pub station: String,
+    /// In the order of the file, databases first.
+    pub sets: Vec<Set>,
+    pub app_version: Option<AppVersion>,
+    /// Settings that are understood and kept, but not acted on yet.
+    pub inactive: Vec<String>,
+    document: file::Document,
+}
+
+/// Where the credential comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialSource {
+    KeyFile(PathBuf),
+    /// `-` is standard input.
+    PasswordFile(PathBuf),
+    /// Nobody named one: a person is asked.
+    Ask,
+}
+
+impl Config {
+    /// Reads and validates everything.
+    pub fn load(flags: &Flags, variables: &Variables) -> Result<Self, Error> {
+        let file = find_file(flags, variables)?;
+        let document = match &file {
+            Some(path) => file::Document::read(path)?,
+            None => file::Document::default(),
+        };
+        let valid = validate::document(&document, file.as_deref())?;
+        let config = Self {
+            repository: first(&flags.repo, &variables.repo).or(valid.repository),
+            credential: match credential(flags, variables) {
+                Some(named) => named,
+                None => valid.credential.resolve(variables)?,
+            },
+            state_root: state_root(flags, variables),
+            zone: valid.zone,
+            min_free_bytes: valid.min_free_bytes.unwrap_or(MIN_FREE_BYTES),
+            actor: document.settings.actor.clone().unwrap_or_else(|| variables.user.clone()),
+            station: document.settings.station.clone().unwrap_or_default(),
+            sets: valid.sets,
+            app_version: valid.app_version,
+            inactive: document.inactive(),
+            file,
+            document,
+        };
+        Ok(config)
+    }
+
+    /// The configuration as the snapshot record keeps it: all settings and these sets, no secret.
+    pub fn to_toml_without_secrets(&self, sets: &[Set]) -> String {
+        self.document.render(sets)
+    }
+}
+
+/// A file that was named must exist; the usual places may be empty.
+fn find_file(flags: &Flags, variables: &Variables) -> Result<Option<PathBuf>, Error> {
+    if let Some(named) = first(&flags.config, &variables.config) {
+        return Ok(Some(named));
+    }
+    let user = variables.config_home().map(|home| home.join("stillpoint/stillpoint.toml"));
+    for path in user.into_iter().chain([PathBuf::from(SYSTEM_FILE)]) {
+        match path.try_exists() {
+            Ok(true) => return Ok(Some(path)),
+            Ok(false) => {}
+            Err(source) => return Err(Error::Unreadable { path, source }),
+        }
+    }
+    Ok(None)
+}
+
+fn credential(flags: &Flags, variables: &Variables) -> Option<CredentialSource> {
+    // Of two that were named together the key file opens faster, and either opens the repository.
+    let of = |key_file: &Option<PathBuf>, password_file: &Option<PathBuf>| {
+        let key_file = key_file.clone().map(CredentialSource::KeyFile);
+        key_file.or_else(|| password_file.clone().map(CredentialSource::PasswordFile))
+    };
+    of(&flags.key_file, &flags.password_file)
+        .or_else(|| of(&variables.key_file, &variables.password_file))
+}
+
+fn state_root(flags: &Flags, variables: &Variables) -> PathBuf {
+    first(&flags.state_dir, &variables.state_dir)
+        .or_else(|| variables.state_home().map(|home| home.join("stillpoint")))
+        .unwrap_or_else(|| PathBuf::from(SYSTEM_STATE))
+}
+
+fn first(flag: &Option<PathBuf>, variable: &Option<PathBuf>) -> Option<PathBuf> {
+    flag.as_ref().or(variable.as_ref()).cloned()
+}
+
+/// Paths of a file are meant from where the file lies.
+fn resolve(file: Option<&Path>, path: &Path) -> PathBuf {
+    let folder = file.and_then(Path::parent).unwrap_or(Path::new("/"));
+    std::path::absolute(folder.join(path)).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests;
