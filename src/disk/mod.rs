@@ -1,11 +1,15 @@
 //! The one door for durable I/O: every change to a file system goes through a [`Disk`].
 //!
-//! Objects of the local backend, files of the state folder and everything a restore writes. `clippy.toml` bans the
-//! ways round it, which is what makes the fault tests complete: a faulty disk sees every step. All operations are
-//! relative to an open folder and never follow links, so that no name can lead outside.
+//! Objects of the local backend, files of the state folder and everything a restore writes.
+//! `clippy.toml` bans the ways round it, which is what makes the fault tests complete: a faulty
+//! disk sees every step. All operations are relative to an open folder and never follow links, so
+//! that no name can lead outside. Production runs on [`Uninterrupted`] around [`RealDisk`].
 //! The index is not covered: it is a cache that may be damaged at any time.
 
+pub mod file;
 pub mod real;
+pub mod tree;
+pub mod uninterrupted;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -15,7 +19,8 @@ use std::{
     path::Path,
 };
 
-
+pub use real::RealDisk;
+pub use uninterrupted::Uninterrupted;
 
 /// An open folder.
 #[derive(Debug)]
@@ -70,12 +75,35 @@ pub enum Special {
 
 /// File system operations that change something, and the reads that go with them.
 ///
-/// Names are single path components. A short write is possible as in POSIX; [`write_all_at`] loops.
+/// Names are single path components. A short read or write is possible as in POSIX;
+/// [`read_exact_at`] and [`write_all_at`] loop. The modes given to what creates something are cut
+/// by the umask; [`set_mode`](Disk::set_mode) is not.
 pub trait Disk: Send + Sync {
     /// Opens a folder by path, following links: for roots that the user named.
     fn open_root(&self, path: &Path) -> io::Result<Dir>;
-    /// Creates a folder and its missing parents with the mode, durable, and opens it.
-    fn create_root(&self, path: &Path, mode: u32) -> io::Result<Dir>;
+
+    /// Creates a folder and its missing parents with exactly this mode, durable, and opens it.
+    fn create_root(&self, path: &Path, mode: u32) -> io::Result<Dir> {
+        let mut missing: Vec<&OsStr> = Vec::new();
+        let mut existing = path;
+        let mut dir = loop {
+            match self.open_root(or_here(existing)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let (Some(parent), Some(name)) = (existing.parent(), existing.file_name())
+                    else {
+                        return Err(error);
+                    };
+                    missing.push(name);
+                    existing = parent;
+                }
+                opened => break opened?,
+            }
+        };
+        while let Some(name) = missing.pop() {
+            dir = tree::create_dir(self, &dir, name, mode)?;
+        }
+        Ok(dir)
+    }
 
     fn open_dir(&self, at: &Dir, name: &OsStr) -> io::Result<Dir>;
     fn create_dir(&self, at: &Dir, name: &OsStr, mode: u32) -> io::Result<()>;
@@ -106,14 +134,28 @@ pub trait Disk: Send + Sync {
     /// Makes the folder's whole file system durable.
     fn sync_tree(&self, dir: &Dir) -> io::Result<()>;
 
-    fn rename(&self, from: &Dir, old: &OsStr, to: &Dir, new: &OsStr, replace: Replace) -> io::Result<()>;
+    /// Renames; with [`Replace::No`] fails with `AlreadyExists` if the new name is taken, and with
+    /// `Unsupported` where the file system cannot promise that.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments of `renameat`, as everyone knows it"
+    )]
+    fn rename(
+        &self,
+        from: &Dir,
+        old: &OsStr,
+        to: &Dir,
+        new: &OsStr,
+        replace: Replace,
+    ) -> io::Result<()>;
     fn remove_file(&self, at: &Dir, name: &OsStr) -> io::Result<()>;
     fn remove_dir(&self, at: &Dir, name: &OsStr) -> io::Result<()>;
 
     fn read_link(&self, at: &Dir, name: &OsStr) -> io::Result<OsString>;
     fn symlink(&self, target: &OsStr, at: &Dir, name: &OsStr) -> io::Result<()>;
     fn hard_link(&self, from: &Dir, old: &OsStr, to: &Dir, new: &OsStr) -> io::Result<()>;
-    fn create_special(&self, at: &Dir, name: &OsStr, special: Special, mode: u32) -> io::Result<()>;
+    fn create_special(&self, at: &Dir, name: &OsStr, special: Special, mode: u32)
+    -> io::Result<()>;
 
     /// Metadata by open handle; folders too.
     fn set_mode(&self, of: Handle<'_>, mode: u32) -> io::Result<()>;
@@ -132,34 +174,45 @@ pub enum Handle<'a> {
     Dir(&'a Dir),
 }
 
-/// Writes all bytes at the offset, in as many steps as it takes; an interrupted call is repeated.
-pub fn write_all_at(disk: &dyn Disk, file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+/// Writes all bytes at the offset, in as many steps as it takes.
+pub fn write_all_at<D: Disk + ?Sized>(
+    disk: &D,
+    file: &File,
+    mut bytes: &[u8],
+    mut offset: u64,
+) -> io::Result<()> {
     while !bytes.is_empty() {
-        match disk.write_at(file, bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
+        match disk.write_at(file, bytes, offset)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => {
                 bytes = &bytes[written..];
                 offset += written as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
 /// Fills the buffer from the offset; `UnexpectedEof` if the file ends before.
-pub fn read_exact_at(disk: &dyn Disk, file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+pub fn read_exact_at<D: Disk + ?Sized>(
+    disk: &D,
+    file: &File,
+    mut buffer: &mut [u8],
+    mut offset: u64,
+) -> io::Result<()> {
     while !buffer.is_empty() {
-        match disk.read_at(file, buffer, offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
+        match disk.read_at(file, buffer, offset)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
                 buffer = &mut buffer[read..];
                 offset += read as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// The parent of a bare name is the current folder.
+fn or_here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
