@@ -2,6 +2,9 @@
 //!
 //! A backend stores immutable byte strings under names and knows nothing of what is in them.
 
+#[cfg(test)]
+pub mod conformance;
+pub mod layer;
 pub mod local;
 pub mod memory;
 pub mod name;
@@ -12,17 +15,23 @@ pub use name::{Folder, ObjectName};
 
 /// A store of immutable objects.
 ///
-/// Promises: what [`put_new`](Backend::put_new) reported is complete and durable, and every later listing shows it.
-/// A listing is complete or an error, never partial: "could not list" and "nothing there" are different values.
+/// Promises: what [`put_new`](Backend::put_new) reported is complete and durable, and every later
+/// listing shows it. A listing is complete or an error, never partial: "could not list" and
+/// "nothing there" are different values. An object has at least one byte; a name without content
+/// was destroyed, counts as absent to every read, and is listed as foreign.
 pub trait Backend: Send + Sync + fmt::Debug {
     /// Creates the object from the pieces in order, durable on return.
     ///
     /// # Errors
-    /// [`Error::Exists`] if the name is taken; nothing was written then. After any other error the object is absent
-    /// or complete, and the name must not be used for other content.
+    /// [`Error::Exists`] if the name is taken, whatever it holds; nothing was written then. After
+    /// any other error the object is absent or complete, and the name must not be used for other
+    /// content.
     fn put_new(&self, name: &ObjectName, pieces: &[&[u8]]) -> Result<(), Error>;
 
-    /// Returns the whole object, which must not be longer than `bytes_max`.
+    /// Returns the whole object.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if it is longer than `bytes_max`.
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Vec<u8>, Error>;
 
     /// Returns exactly the range.
@@ -37,7 +46,7 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Lists all objects of one folder, in no particular order. Foreign names are in [`Listing::foreign`].
     fn list(&self, folder: Folder) -> Result<Listing, Error>;
 
-    /// Removes the object; absent already is success.
+    /// Removes the object, durable on return; absent already is success.
     fn delete(&self, name: &ObjectName) -> Result<(), Error>;
 
     /// Free space in bytes, where the backend can tell.
@@ -73,11 +82,25 @@ pub enum Error {
     #[error("{name} has {bytes} bytes, {wanted} were asked for")]
     OutOfRange { name: ObjectName, bytes: u64, wanted: u64 },
     #[error("no space left in {place}")]
-    NoSpace { place: String, #[source] source: std::io::Error },
+    NoSpace {
+        place: String,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("cannot {action} {what} in {place}")]
-    Io { action: &'static str, what: String, place: String, #[source] source: std::io::Error },
+    Io {
+        action: &'static str,
+        what: String,
+        place: String,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("{place} cannot be reached")]
-    Unreachable { place: String, #[source] source: std::io::Error },
+    Unreachable {
+        place: String,
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 impl Error {

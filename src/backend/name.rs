@@ -100,7 +100,9 @@ impl ObjectName {
         match self {
             Self::Descriptor { generation, copy } => format!("{generation:08x}.{}", copy.digit()),
             Self::Slot { id, copy } => format!("slot-{id}.{}", copy.digit()),
-            Self::Ring { generation, id, copy } => format!("ring-{generation:08x}-{id}.{}", copy.digit()),
+            Self::Ring { generation, id, copy } => {
+                format!("ring-{generation:08x}-{id}.{}", copy.digit())
+            }
             Self::Pack(id) => id.to_string(),
             Self::Index { sequence, id } => format!("{sequence:016x}-{id}"),
             Self::Pending(id) | Self::Snapshot(id) => id.to_string(),

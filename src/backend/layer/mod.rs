@@ -1,0 +1,3 @@
+//! Layers around a backend that are backends themselves.
+
+pub mod fault;
