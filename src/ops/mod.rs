@@ -4,6 +4,7 @@
 //! values, and never print, prompt or read the environment.
 
 pub mod event;
+pub mod moment;
 pub mod run_record;
 pub mod set;
 
@@ -25,6 +26,8 @@ pub enum Error {
     Chunk(#[from] chunk::Error),
     #[error(transparent)]
     Format(#[from] format::Error),
+    #[error(transparent)]
+    Moment(#[from] moment::Error),
     /// Refused before anything was written.
     #[error("{place} has {free_bytes} bytes free, {needed_bytes} are needed")]
     NoSpace { place: String, needed_bytes: u64, free_bytes: u64 },
