@@ -1,0 +1,7 @@
+"""The side-by-side measurement behind scripts/bench.
+
+workloads    what is backed up                contestants  who backs it up, with which commands
+measure      one timed command                baseline     what a changed page costs without us
+scenarios    the order of things measured     goals        what is to be reached
+report       the tables of benches/RESULTS.md
+"""

@@ -1,0 +1,114 @@
+"""What is to be reached, and by how much it was. Each goal is a ratio or a figure with a limit."""
+
+import statistics
+from dataclasses import dataclass
+
+OURS = "stillpoint"
+MEMORY_BYTES_MAX = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Verdict:
+    work: str
+    ours: str
+    against: str
+    reached: float
+    limit: float
+    unit: str = "x"
+
+    @property
+    def passed(self):
+        return self.reached <= self.limit
+
+    def text(self):
+        if self.passed:
+            return "reached"
+        return f"**missed** by {(self.reached / self.limit - 1) * 100:.0f} %"
+
+
+def judge(results, peers):
+    """Every goal whose rows were measured, in the order of the table in the README of the bench."""
+    verdicts = []
+    for tree in ("uploads", "texts"):
+        verdicts += [
+            against_peers(results, peers, f"{tree} first", "wall", 0.75),
+            against_peers(results, peers, f"{tree} first", "stored", 1.0),
+            against_peers(results, peers, f"{tree} again", "wall", 0.8),
+            against_peers(results, peers, f"{tree} restore", "wall", 0.75),
+        ]
+    verdicts += [
+        against_peers(results, peers, "shop first", "wall", 0.6),
+        against_peers(results, peers, "shop first", "stored", 1.0),
+        *judge_hours(results, "hour of 60"),
+        against_peers(results, peers, "hour of 60", "wall", 0.35),
+        against_peers(results, peers, "shop restore", "wall", 1.0),
+        restore_of_last(results),
+        memory(results),
+    ]
+    return [verdict for verdict in verdicts if verdict]
+
+
+def against_peers(results, peers, row, fact, limit):
+    ours = results.median(row, OURS, fact)
+    peer, best = results.best_peer(row, fact, peers)
+    if ours is None or best is None:
+        return None
+    work = f"{row}, {'time' if fact == 'wall' else 'bytes stored'}"
+    return Verdict(work, show(fact, ours), f"{peer} {show(fact, best)}", ours / best, limit)
+
+
+def judge_hours(results, row):
+    """Stored bytes against zstd -3 of the changed pages, and whether they or the time grow."""
+    stored, walls = results.runs(row, OURS, "stored"), results.runs(row, OURS, "wall")
+    plain = results.runs(row, "zstd -3", "stored")
+    if len(stored) < 12:
+        return
+    mean = statistics.mean
+    ratio = mean(ours / least for ours, least in zip(stored, plain, strict=True))
+    count = len(stored)
+    yield Verdict(
+        f"{row} sales, bytes stored, mean of {count}",
+        show("stored", mean(stored)),
+        f"zstd -3 {show('stored', mean(plain))}",
+        ratio,
+        0.15,
+    )
+    yield growth(f"{row} sales, bytes stored, last ten", "stored", stored, 1.5)
+    yield growth(f"{row} sales, time, last ten", "wall", walls, 1.2)
+
+
+def growth(work, fact, figures, limit):
+    last, second = statistics.mean(figures[-10:]), figures[1]
+    against = f"second hour {show(fact, second)}"
+    return Verdict(work, show(fact, last), against, last / second, limit)
+
+
+def restore_of_last(results):
+    last = results.median("shop restore", OURS, "wall")
+    first = results.median("shop restore of the first", OURS, "wall")
+    if last is None or first is None:
+        return None
+    against = f"restore of the first {show('wall', first)}"
+    return Verdict("shop restore of the last, time", show("wall", last), against, last / first, 1.2)
+
+
+def memory(results):
+    """The most that any measured command of ours took."""
+    peaks = [
+        (run["peak_bytes"], row)
+        for row, contestants in results.rows.items()
+        for run in contestants.get(OURS, [])
+        if "peak_bytes" in run
+    ]
+    if not peaks:
+        return None
+    peak_bytes, row = max(peaks)
+    ours = f"{peak_bytes / 2**20:.0f} MiB ({row})"
+    reached, limit = peak_bytes / 2**20, MEMORY_BYTES_MAX / 2**20
+    return Verdict("peak memory, any command", ours, "", reached, limit, "MiB")
+
+
+def show(fact, figure):
+    if fact == "stored":
+        return f"{figure / 1e6:,.2f} MB"
+    return f"{figure:.3f} s" if figure < 1 else f"{figure:.2f} s"
