@@ -16,13 +16,20 @@ pub const PACK_BYTES_MAX: u64 = 64 * MIB as u64;
 /// Writers close a pack when the next blob would take it beyond this.
 pub const PACK_BYTES_TARGET: u64 = 32 * MIB as u64;
 pub const PACK_TABLE_BYTES_MAX: usize = 2 * MIB;
-pub const INDEX_FRAME_BYTES_MAX: usize = 4 * MIB;
+/// An index frame holds whole items, the longest of which is a record with its id.
+pub const INDEX_FRAME_BYTES_MAX: usize = OBJECT_PLAIN_BYTES_MAX + 64;
 /// A segment repeats its predecessors up to this much plaintext and this many runs.
 pub const INDEX_TAIL_BYTES_MAX: usize = 256 * KIB;
 pub const INDEX_TAIL_RUNS_MAX: u32 = 24;
 pub const INDEX_SUMMARIES_MAX: usize = 4;
 /// Plaintext of a record, ring, descriptor or tombstone.
 pub const OBJECT_PLAIN_BYTES_MAX: usize = 4 * MIB;
+/// One entry of a folder node; a chunk of a node holds whole entries.
+pub const ENTRY_BYTES_MAX: usize = 3 * MIB;
+/// Data extents of one sparse file; a writer that meets more closes the smallest holes.
+pub const EXTENTS_MAX: usize = 65_536;
+/// Text of a problem that stands in an entry.
+pub const PROBLEM_BYTES_MAX: usize = 4096;
 pub const NAME_BYTES_MAX: usize = 255;
 pub const LINK_TARGET_BYTES_MAX: usize = 4095;
 pub const XATTR_BYTES_MAX: usize = MIB;
@@ -72,5 +79,6 @@ const _: () = assert!(BLOB_SHARED_BYTES <= BLOB_PLAIN_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_MAX <= BLOB_PLAIN_BYTES_MAX);
 const _: () = assert!(PACK_BYTES_TARGET + (BLOB_SEALED_BYTES_MAX + PACK_TABLE_BYTES_MAX) as u64 * 2 <= PACK_BYTES_MAX);
 const _: () = assert!(PACK_TABLE_BYTES_MAX + 64 <= INDEX_FRAME_BYTES_MAX);
+const _: () = assert!(ENTRY_BYTES_MAX < CHUNK_BYTES_MAX);
 const _: () = assert!(PAGE_BYTES_MAX <= PAGE_GROUP_BYTES);
 const _: () = assert!(PAGE_BYTES_MAX as usize * 16 <= CHUNK_BYTES_MAX);

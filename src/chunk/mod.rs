@@ -3,6 +3,7 @@
 pub mod compress;
 pub mod cut;
 pub mod memory;
+pub mod node;
 pub mod page_diff;
 
 use std::{ops::{Deref, Range}, sync::Arc};

@@ -3,9 +3,12 @@
 //! Secrets wipe themselves, print their name only, and never appear in errors.
 
 pub mod keys;
+pub mod object;
 pub mod seal;
 pub mod secret;
 pub mod slot;
+
+use crate::format;
 
 /// Why something could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,4 +29,7 @@ pub enum Error {
     /// A slot asks for more than a reader gives.
     #[error("key slot asks for {what}")]
     Excessive { what: String },
+    /// The bytes are not the object that was asked for, or break a rule of the format.
+    #[error(transparent)]
+    Format(#[from] format::Error),
 }

@@ -1,0 +1,189 @@
+//! The header that every object begins with. Spec: `format-spec/20-envelope.md`, "Header".
+//!
+//! The header is the associated data of every seal in the object, so none can stand in for another.
+
+use crate::{
+    format::{Error, cursor::Cursor},
+    id::RepositoryId,
+};
+
+/// Length of the header.
+pub const HEADER_BYTES: usize = 88;
+
+const MAGIC: [u8; 8] = *b"STILLPT\x01";
+const VERSION: u16 = 1;
+const OBJECT: &str = "object header";
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    Descriptor = 1,
+    Slot = 2,
+    Ring = 3,
+    Pack = 4,
+    Segment = 5,
+    Summary = 6,
+    Pending = 7,
+    Snapshot = 8,
+    Tombstone = 9,
+    Forgotten = 10,
+}
+
+impl Kind {
+    pub const ALL: [Self; 10] = [
+        Self::Descriptor,
+        Self::Slot,
+        Self::Ring,
+        Self::Pack,
+        Self::Segment,
+        Self::Summary,
+        Self::Pending,
+        Self::Snapshot,
+        Self::Tombstone,
+        Self::Forgotten,
+    ];
+
+    /// Whether objects of this kind grow while they are written, so that their header cannot say how long they are.
+    pub const fn is_streamed(self) -> bool {
+        matches!(self, Self::Pack | Self::Segment | Self::Summary)
+    }
+
+    /// Whether objects of this kind are sealed under an epoch key.
+    pub const fn has_epoch(self) -> bool {
+        !matches!(self, Self::Descriptor | Self::Slot | Self::Ring)
+    }
+
+    /// The suite of objects of this kind.
+    pub const fn suite(self) -> Suite {
+        match self {
+            Self::Descriptor => Suite::Clear,
+            _ => Suite::ChaCha20Poly1305,
+        }
+    }
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// How an object is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Suite {
+    /// Nothing is sealed.
+    Clear = 0,
+    ChaCha20Poly1305 = 1,
+}
+
+/// The first bytes of an object, in the clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    pub kind: Kind,
+    pub suite: Suite,
+    /// Epoch of the sealing key; 0 where no epoch key is used.
+    pub epoch: u32,
+    pub repository: RepositoryId,
+    /// Zero in a descriptor.
+    pub object: [u8; 32],
+    /// Length of all that follows; 0 in packs and index objects.
+    pub body_bytes: u64,
+}
+
+impl Header {
+    /// Returns the header's bytes, which are also the associated data of all seals in the object.
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[10] = self.kind as u8;
+        bytes[11] = self.suite as u8;
+        bytes[12..16].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[16..48].copy_from_slice(&self.repository.0);
+        bytes[48..80].copy_from_slice(&self.object);
+        bytes[80..].copy_from_slice(&self.body_bytes.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the header at the beginning of an object.
+    ///
+    /// # Errors
+    /// [`Error::Newer`] for a version, kind or suite that this program does not know.
+    pub fn decode(object: &[u8]) -> Result<Self, Error> {
+        let mut cursor = Cursor::new(OBJECT, object);
+        if cursor.array()? != MAGIC {
+            return Err(corrupt(0, "the magic number is not ours"));
+        }
+        let version = cursor.u16()?;
+        if version != VERSION {
+            return Err(match version {
+                0 => corrupt(8, "format version 0"),
+                _ => cursor.newer(format!("format version {version}")),
+            });
+        }
+        let kind = cursor.u8()?;
+        let kind = Kind::from_byte(kind).ok_or_else(|| cursor.newer(format!("kind {kind}")))?;
+        let suite = match cursor.u8()? {
+            0 => Suite::Clear,
+            1 => Suite::ChaCha20Poly1305,
+            unknown => return Err(cursor.newer(format!("suite {unknown}"))),
+        };
+        let header = Self {
+            kind,
+            suite,
+            epoch: cursor.u32()?,
+            repository: RepositoryId(cursor.array()?),
+            object: cursor.array()?,
+            body_bytes: cursor.u64()?,
+        };
+        header.check().map(|()| header)
+    }
+
+    /// Fails unless the header says that this is the object that was asked for.
+    pub fn expect(
+        &self,
+        kind: Kind,
+        repository: &RepositoryId,
+        object: &[u8; 32],
+    ) -> Result<(), Error> {
+        if self.kind != kind {
+            return Err(corrupt(10, "it is an object of another kind"));
+        }
+        if self.repository != *repository {
+            return Err(corrupt(16, "it belongs to another repository"));
+        }
+        if self.object != *object {
+            return Err(corrupt(48, "it is another object"));
+        }
+        Ok(())
+    }
+
+    /// Fails unless the object has the length that the header says.
+    pub fn expect_length(&self, object_bytes: u64) -> Result<(), Error> {
+        let expected = self.body_bytes.checked_add(HEADER_BYTES as u64);
+        if !self.kind.is_streamed() && expected != Some(object_bytes) {
+            return Err(corrupt(80, "the object has another length"));
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.suite != self.kind.suite() {
+            return Err(corrupt(11, "objects of this kind have another suite"));
+        }
+        if self.kind.has_epoch() != (self.epoch > 0) {
+            return Err(corrupt(12, "epoch and kind do not go together"));
+        }
+        if self.kind == Kind::Descriptor && self.object != [0; 32] {
+            return Err(corrupt(48, "a descriptor has no id"));
+        }
+        if self.kind.is_streamed() != (self.body_bytes == 0) {
+            return Err(corrupt(80, "length and kind do not go together"));
+        }
+        Ok(())
+    }
+}
+
+const fn corrupt(at: u64, why: &'static str) -> Error {
+    Error::Corrupt { object: OBJECT, at, why }
+}

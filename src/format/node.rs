@@ -1,6 +1,17 @@
 //! Folder nodes. Spec: `format-spec/40-folder.md`, "Node".
+//!
+//! A node is read in pieces as its chunks arrive; nobody needs a whole folder in memory. What an entry looks like is in
+//! `entry.rs`.
 
-use crate::format::{image::Image, stream::Stream};
+use crate::{
+    format::{Error, cursor::Cursor, image::Image, stream::Stream},
+    limits::{ENTRY_BYTES_MAX, NODE_BYTES_MAX},
+};
+
+/// First byte of every node.
+pub const NODE_VERSION: u8 = 1;
+
+const OBJECT: &str = "folder node";
 
 /// One name in a folder, with all that a restore puts back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +44,141 @@ pub enum Content {
         /// Data extents (offset, length) of a sparse file, ascending; the stream holds only these.
         extents: Option<Vec<(u64, u64)>>,
     },
-    Folder { node: Stream },
-    Link { target: Vec<u8> },
+    Folder {
+        node: Stream,
+    },
+    Link {
+        target: Vec<u8>,
+    },
     Fifo,
     Socket,
-    CharDevice { major: u32, minor: u32 },
-    BlockDevice { major: u32, minor: u32 },
+    CharDevice {
+        major: u32,
+        minor: u32,
+    },
+    BlockDevice {
+        major: u32,
+        minor: u32,
+    },
     Database(Box<Image>),
+}
+
+/// Walks the entries of a node whose bytes are all there. Ends after the first error.
+#[derive(Debug)]
+pub struct NodeReader<'a> {
+    cursor: Cursor<'a>,
+    order: Order,
+    failed: bool,
+}
+
+impl<'a> NodeReader<'a> {
+    /// Begins at the first byte of the node.
+    pub fn new(node: &'a [u8]) -> Self {
+        Self { cursor: Cursor::new(OBJECT, node), order: Order::default(), failed: false }
+    }
+
+    fn read(&mut self) -> Result<Option<Entry>, Error> {
+        if self.cursor.position() == 0 {
+            read_version(&mut self.cursor)?;
+        }
+        match self.cursor.remaining() {
+            0 => Ok(None),
+            _ => self.order.read_entry(&mut self.cursor).map(Some),
+        }
+    }
+}
+
+impl Iterator for NodeReader<'_> {
+    type Item = Result<Entry, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let entry = self.read();
+        self.failed = entry.is_err();
+        entry.transpose()
+    }
+}
+
+/// Decodes a node piece by piece.
+#[derive(Debug, Default)]
+#[must_use = "a node that was cut short shows only in `finish`"]
+pub struct NodeDecoder {
+    /// The beginning of an entry whose end is in the next piece.
+    carry: Vec<u8>,
+    /// Offset of the next undecoded byte in the node.
+    at: u64,
+    order: Order,
+}
+
+impl NodeDecoder {
+    /// Takes the next bytes of the node and returns the entries that they complete.
+    pub fn decode(&mut self, piece: &[u8]) -> Result<Vec<Entry>, Error> {
+        let joined;
+        let bytes = if self.carry.is_empty() {
+            piece
+        } else {
+            self.carry.extend_from_slice(piece);
+            joined = std::mem::take(&mut self.carry);
+            &joined[..]
+        };
+        let mut cursor = Cursor::at_offset(OBJECT, bytes, self.at);
+        if self.at == 0 && cursor.remaining() > 0 {
+            read_version(&mut cursor)?;
+        }
+        let mut entries = Vec::new();
+        let mut done = cursor.position();
+        while cursor.remaining() > 0 {
+            match self.order.read_entry(&mut cursor) {
+                Ok(entry) => entries.push(entry),
+                Err(_) if cursor.ran_out() && bytes.len() - done < ENTRY_BYTES_MAX => break,
+                Err(error) => return Err(error),
+            }
+            done = cursor.position();
+        }
+        self.at += done as u64;
+        self.carry.extend_from_slice(&bytes[done..]);
+        if self.at > NODE_BYTES_MAX {
+            return Err(cursor.corrupt("it is too long"));
+        }
+        Ok(entries)
+    }
+
+    /// Fails unless the node ended with a whole entry.
+    pub fn finish(self) -> Result<(), Error> {
+        let end = Cursor::at_offset(OBJECT, &[], self.at);
+        if self.at == 0 || !self.carry.is_empty() {
+            return Err(end.corrupt("ends too early"));
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the names of a node in order.
+#[derive(Debug, Default)]
+struct Order {
+    last_name: Vec<u8>,
+}
+
+impl Order {
+    fn read_entry(&mut self, cursor: &mut Cursor<'_>) -> Result<Entry, Error> {
+        let start = cursor.position();
+        let entry = Entry::decode_from(cursor)?;
+        if cursor.position() - start > ENTRY_BYTES_MAX {
+            return Err(cursor.corrupt("an entry is too long"));
+        }
+        if entry.name <= self.last_name {
+            return Err(cursor.corrupt("its names do not ascend"));
+        }
+        self.last_name.clone_from(&entry.name);
+        Ok(entry)
+    }
+}
+
+fn read_version(cursor: &mut Cursor<'_>) -> Result<(), Error> {
+    match cursor.u8()? {
+        NODE_VERSION => Ok(()),
+        unknown => Err(cursor.newer(format!("node version {unknown}"))),
+    }
 }

@@ -1,4 +1,8 @@
 //! The snapshot record. Spec: `format-spec/60-record.md`.
+//!
+//! The structs; `record_codec.rs` turns them into fields and back.
+
+use bincode::{Decode, Encode};
 
 use crate::{
     format::{image::Image, node::Entry},
@@ -79,8 +83,14 @@ pub struct Part {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PartContent {
     /// The root entry, and the absolute path of the folder that it stands for.
-    Tree { root: Box<Entry>, path: Vec<u8> },
-    Database { image: Box<Image>, facts: Box<DatabaseFacts> },
+    Tree {
+        root: Box<Entry>,
+        path: Vec<u8>,
+    },
+    Database {
+        image: Box<Image>,
+        facts: Box<DatabaseFacts>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,7 +103,7 @@ pub enum Outcome {
 }
 
 /// Sizes in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
 pub struct Totals {
     pub files: u64,
     pub folders: u64,
@@ -104,14 +114,14 @@ pub struct Totals {
     pub bytes_new: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Problem {
     pub path: Vec<u8>,
     pub code: String,
     pub message: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct FailedPart {
     pub name: String,
     pub code: String,
@@ -119,7 +129,7 @@ pub struct FailedPart {
 }
 
 /// What SQLite said of the database.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
 pub struct DatabaseFacts {
     pub engine: String,
     pub engine_version: String,
@@ -134,7 +144,7 @@ pub struct DatabaseFacts {
     pub check: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct SchemaObject {
     pub kind: String,
     pub name: String,

@@ -1,6 +1,13 @@
 //! Streams: sequences of bytes stored as chunks. Spec: `format-spec/40-folder.md`, "Stream".
 
-use crate::id::ChunkId;
+use crate::{
+    format::{
+        Error,
+        cursor::{Cursor, put_uvarint},
+    },
+    id::ChunkId,
+    limits::{CHUNK_BYTES_MAX, STREAM_DEPTH_MAX, STREAM_INLINE_IDS_MAX},
+};
 
 /// A sequence of bytes that is stored as chunks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,4 +17,46 @@ pub struct Stream {
     /// Length of the whole sequence.
     pub bytes: u64,
     pub ids: Vec<ChunkId>,
+}
+
+impl Stream {
+    /// Appends the stream; the owner checks it before with [`Stream::broken_rule`].
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_uvarint(out, u64::from(self.depth));
+        put_uvarint(out, self.bytes);
+        put_uvarint(out, self.ids.len() as u64);
+        self.ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
+    }
+
+    /// Reads a stream.
+    pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Self, Error> {
+        let depth = cursor.uvarint_to(u64::from(STREAM_DEPTH_MAX), "a stream is too deep")? as u8;
+        let bytes = cursor.uvarint()?;
+        let count = cursor.uvarint_to(STREAM_INLINE_IDS_MAX as u64, "a stream has too many ids")?;
+        let count = cursor.claim(count, 32)?;
+        let ids = (0..count).map(|_| cursor.array().map(ChunkId)).collect::<Result<_, _>>()?;
+        let stream = Self { depth, bytes, ids };
+        match stream.broken_rule() {
+            Some(rule) => Err(cursor.corrupt(rule)),
+            None => Ok(stream),
+        }
+    }
+
+    /// Says which rule of the format the stream breaks, if any.
+    pub(crate) fn broken_rule(&self) -> Option<&'static str> {
+        let count = self.ids.len() as u64;
+        if self.depth > STREAM_DEPTH_MAX {
+            Some("a stream is too deep")
+        } else if self.ids.len() > STREAM_INLINE_IDS_MAX {
+            Some("a stream has too many ids")
+        } else if (self.bytes == 0) != self.ids.is_empty() || self.bytes == 0 && self.depth > 0 {
+            Some("a stream is empty and is not")
+        } else if self.bytes < count {
+            Some("a stream has more chunks than bytes")
+        } else if self.depth == 0 && self.bytes > count * CHUNK_BYTES_MAX as u64 {
+            Some("a stream is longer than its chunks can be")
+        } else {
+            None
+        }
+    }
 }

@@ -1,0 +1,103 @@
+//! Tombstones and forget markers. Spec: `format-spec/70-write-order.md`.
+
+use crate::{
+    format::{
+        Error,
+        fields::{FieldsReader, FieldsWriter},
+    },
+    id::{ObjectId, PackId, SnapshotId, WriterId},
+};
+
+/// What a deleter is about to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The state folder that deletes.
+    pub deleter: WriterId,
+    /// Nanoseconds since 1970 UTC.
+    pub created: i64,
+    pub packs: Vec<PackId>,
+    pub index_objects: Vec<ObjectId>,
+}
+
+/// Says that a snapshot is not wanted any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForgetMarker {
+    pub snapshot: SnapshotId,
+    /// Nanoseconds since 1970 UTC.
+    pub created: i64,
+    pub reason: String,
+}
+
+impl Tombstone {
+    /// Returns the tombstone's plaintext.
+    ///
+    /// # Errors
+    /// [`Error::Unstorable`] if it names more than fits one object.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        let packs: Vec<[u8; 32]> = self.packs.iter().map(|id| id.0).collect();
+        let index_objects: Vec<[u8; 32]> = self.index_objects.iter().map(|id| id.0).collect();
+        let mut fields = FieldsWriter::default();
+        fields.put(1, &self.deleter.0);
+        fields.put(2, &self.created);
+        fields.put_unless_default(3, &packs);
+        fields.put_unless_default(4, &index_objects);
+        fields.finish_object("tombstone")
+    }
+
+    /// Reads a tombstone's plaintext.
+    pub fn decode(plain: &[u8]) -> Result<Self, Error> {
+        let mut tombstone = Self {
+            deleter: WriterId([0; 32]),
+            created: 0,
+            packs: Vec::new(),
+            index_objects: Vec::new(),
+        };
+        let mut fields = FieldsReader::of_object("tombstone", plain)?;
+        while let Some(field) = fields.next()? {
+            match field.tag {
+                1 => tombstone.deleter = WriterId(field.decode()?),
+                2 => tombstone.created = field.decode()?,
+                3 => tombstone.packs = ids(field.decode()?, PackId),
+                4 => tombstone.index_objects = ids(field.decode()?, ObjectId),
+                _ => field.skip_unknown()?,
+            }
+        }
+        Ok(tombstone)
+    }
+}
+
+impl ForgetMarker {
+    /// Returns the marker's plaintext.
+    ///
+    /// # Errors
+    /// [`Error::Unstorable`] if the reason fits no object.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        let mut fields = FieldsWriter::default();
+        fields.put(1, &self.snapshot.0);
+        fields.put(2, &self.created);
+        fields.put_unless_default(3, &self.reason);
+        fields.finish_object("forget marker")
+    }
+
+    /// Reads a marker's plaintext.
+    pub fn decode(plain: &[u8]) -> Result<Self, Error> {
+        let mut snapshot = None;
+        let mut created = 0;
+        let mut reason = String::new();
+        let mut fields = FieldsReader::of_object("forget marker", plain)?;
+        while let Some(field) = fields.next()? {
+            match field.tag {
+                1 => snapshot = Some(SnapshotId(field.decode()?)),
+                2 => created = field.decode()?,
+                3 => reason = field.decode()?,
+                _ => field.skip_unknown()?,
+            }
+        }
+        let snapshot = snapshot.ok_or_else(|| fields.corrupt("it names no snapshot"))?;
+        Ok(Self { snapshot, created, reason })
+    }
+}
+
+fn ids<Id>(bytes: Vec<[u8; 32]>, id: fn([u8; 32]) -> Id) -> Vec<Id> {
+    bytes.into_iter().map(id).collect()
+}

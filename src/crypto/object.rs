@@ -1,0 +1,107 @@
+//! Objects that are one sealed frame: rings, records, tombstones, markers. Spec: `format-spec/20-envelope.md`, "Frame".
+
+use crate::{
+    crypto::{
+        Error,
+        keys::Keys,
+        seal::{ObjectKey, Role, TAG_BYTES},
+        secret::Secret32,
+    },
+    format::{
+        envelope::{HEADER_BYTES, Header, Kind},
+        frame,
+        ring::Ring,
+    },
+    id::RepositoryId,
+    limits::OBJECT_PLAIN_BYTES_MAX,
+};
+
+/// Seals a plaintext as the object of this kind and id, under the newest epoch key, and returns the whole object.
+pub fn seal_object(keys: &Keys, kind: Kind, id: &[u8; 32], plain: &[u8]) -> Vec<u8> {
+    let (epoch, base) = keys.newest_epoch();
+    seal(base, Place { kind, epoch, repository: keys.repository, id }, plain)
+}
+
+/// Opens the object of this kind and id and returns its plaintext.
+///
+/// # Errors
+/// [`Error::Format`] if it is another object or breaks a rule, [`Error::Unauthentic`] if its seal does not verify,
+/// [`Error::UnknownEpoch`] if the ring lacks its key.
+pub fn open_object(
+    keys: &Keys,
+    kind: Kind,
+    id: &[u8; 32],
+    object: Vec<u8>,
+) -> Result<Vec<u8>, Error> {
+    let header = expect(&object, kind, &keys.repository, id)?;
+    let key = ObjectKey::for_epoch(keys, header.epoch, kind, id)?;
+    open(&key, &header, object)
+}
+
+/// Seals a key ring under the master key and returns the whole object.
+pub fn seal_ring(
+    master: &Secret32,
+    repository: RepositoryId,
+    id: &[u8; 32],
+    ring: &Ring,
+) -> Vec<u8> {
+    seal(master, Place { kind: Kind::Ring, epoch: 0, repository, id }, &ring.encode())
+}
+
+/// Opens a key ring under the master key.
+///
+/// # Errors
+/// As [`open_object`].
+pub fn open_ring(
+    master: &Secret32,
+    repository: &RepositoryId,
+    id: &[u8; 32],
+    object: Vec<u8>,
+) -> Result<Ring, Error> {
+    let header = expect(&object, Kind::Ring, repository, id)?;
+    let key = ObjectKey::derive(master, Kind::Ring, id);
+    let plain = zeroize::Zeroizing::new(open(&key, &header, object)?);
+    Ok(Ring::decode(&plain)?)
+}
+
+/// All of the header that does not depend on the content.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    kind: Kind,
+    epoch: u32,
+    repository: RepositoryId,
+    id: &'a [u8; 32],
+}
+
+fn seal(base: &Secret32, place: Place<'_>, plain: &[u8]) -> Vec<u8> {
+    let Place { kind, epoch, repository, id } = place;
+    assert!(!kind.is_streamed() && plain.len() <= OBJECT_PLAIN_BYTES_MAX);
+    let mut object = vec![0; HEADER_BYTES];
+    frame::put_compressed(&mut object, plain);
+    let body_bytes = (object.len() - HEADER_BYTES + TAG_BYTES) as u64;
+    let header =
+        Header { kind, suite: kind.suite(), epoch, repository, object: *id, body_bytes }.encode();
+    object[..HEADER_BYTES].copy_from_slice(&header);
+    let key = ObjectKey::derive(base, kind, id);
+    let tag = key.seal_in_place(0, Role::Body, &header, &mut object[HEADER_BYTES..]);
+    object.extend_from_slice(&tag);
+    object
+}
+
+fn expect(
+    object: &[u8],
+    kind: Kind,
+    repository: &RepositoryId,
+    id: &[u8; 32],
+) -> Result<Header, Error> {
+    let header = Header::decode(object)?;
+    header.expect(kind, repository, id)?;
+    header.expect_length(object.len() as u64)?;
+    Ok(header)
+}
+
+fn open(key: &ObjectKey, header: &Header, mut object: Vec<u8>) -> Result<Vec<u8>, Error> {
+    let body = object.split_off(HEADER_BYTES);
+    let framed = key.open(0, Role::Body, &header.encode(), body)?;
+    Ok(frame::decode(framed, OBJECT_PLAIN_BYTES_MAX)?)
+}
