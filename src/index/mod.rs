@@ -1,7 +1,11 @@
-//! The local, rebuildable map from chunk to location. A cache: all it says is in tables of contents (spec, chapter 30).
+//! The local, rebuildable map from chunk to location. Spec: `format-spec/30-pack.md`.
 //!
-//! Whatever is wrong with it, the answer is to drop it and build it again; nothing is ever deleted because of it.
+//! A cache: all it says is in tables of contents. Whatever is wrong with it, the answer is to drop
+//! it and build it again; nothing is ever deleted because of it.
 
+#[cfg(test)]
+mod conformance;
+mod entry;
 pub mod memory;
 #[cfg(feature = "rocks")]
 pub mod rocks;
@@ -13,7 +17,9 @@ use crate::{
 
 /// Lookups. Implementations answer from a consistent state; they may be shared between threads.
 pub trait Index: Send + Sync {
-    /// Returns one location for each id, in the order asked, where there is any. Costs least with sorted ids.
+    /// Returns one location for each id, in the order asked, where there is any.
+    ///
+    /// Costs least with sorted ids.
     fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, Error>;
 
     /// Returns every known copy of a chunk.
@@ -25,11 +31,12 @@ pub trait Index: Send + Sync {
     /// Returns the index objects whose items it holds.
     fn applied(&self) -> Result<Vec<ObjectId>, Error>;
 
-    /// Calls back with every chunk and one of its locations, in ascending order of ids, until told to stop.
+    /// Calls back with every chunk and one of its locations, in ascending order of ids, until told
+    /// to stop.
     fn for_each(&self, visit: &mut dyn FnMut(&ChunkId, &Location) -> bool) -> Result<(), Error>;
 }
 
-/// Changes, applied all or nothing.
+/// Changes. A pack that is known already is not added again; one in both lists is forgotten.
 #[derive(Debug, Default, Clone)]
 pub struct Batch {
     /// Packs to add, with the plaintext of their tables of contents (already validated).
@@ -43,15 +50,20 @@ pub struct Batch {
 /// An index that can be changed.
 pub trait IndexMut: Index {
     /// Applies the batch; durable on return where the index is durable at all.
+    ///
+    /// A crash leaves each pack with all of its chunks or none, and `applied` and the removals
+    /// only behind all that is added: the index may know less than it was told, never wrong.
     fn apply(&mut self, batch: &Batch) -> Result<(), Error>;
 }
 
-/// Any error means: drop the index and rebuild it.
+/// What is wrong with the index.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// Drop it and build it again.
     #[error("the local index is damaged: {why}")]
     Damaged { why: String },
+    /// Try again later, or go on without.
     #[error("the local index is held by another process")]
     Locked,
 }
