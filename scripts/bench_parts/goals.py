@@ -3,6 +3,8 @@
 import statistics
 from dataclasses import dataclass
 
+from bench_parts import scale
+
 OURS = "stillpoint"
 MEMORY_BYTES_MAX = 256 * 2**20
 
@@ -44,6 +46,7 @@ def judge(results, peers):
         against_peers(results, peers, "shop restore", "wall", 1.0),
         restore_of_last(results),
         memory(results),
+        *judge_scale(results),
     ]
     return [verdict for verdict in verdicts if verdict]
 
@@ -106,6 +109,23 @@ def memory(results):
     ours = f"{peak_bytes / 2**20:.0f} MiB ({row})"
     reached, limit = peak_bytes / 2**20, MEMORY_BYTES_MAX / 2**20
     return Verdict("peak memory, any command", ours, "", reached, limit, "MiB")
+
+
+def judge_scale(results):
+    """Lookups from the smallest to the largest index, and a fresh machine's rebuild."""
+    small, large = (scale.ROW.format(f"{count:,}") for count in (10**5, 10**7))
+    for fact, limit in (("miss_us", 1.5), ("hit_us", 4.0)):
+        few, many = (results.median(row, OURS, fact) for row in (small, large))
+        if few and many:
+            work = f"{large}, a {fact[:-3]}"
+            yield Verdict(work, f"{many:.2f} us", f"of 100,000: {few:.2f} us", many / few, limit)
+    hit = results.median(large, OURS, "hit_us")
+    if hit:
+        yield Verdict(f"{large}, a hit", f"{hit:.2f} us", "", hit, 10, "us")
+    row = scale.REBUILD_ROW.format(f"{10**6:,}")
+    seconds = results.median(row, OURS, "wall")
+    if seconds:
+        yield Verdict(row, show("wall", seconds), "", seconds, 60, "s")
 
 
 def show(fact, figure):

@@ -6,7 +6,7 @@ import platform
 import statistics
 from pathlib import Path
 
-from bench_parts import baseline, contestants, workloads
+from bench_parts import baseline, contestants, scale, workloads
 from bench_parts.goals import OURS, judge, show
 
 
@@ -70,9 +70,14 @@ def row_line(results, row, name, ours):
         show("wall", cpu) if cpu else "",
         f"{max(peaks) / 2**20:.0f} MiB" if peaks else "",
         show("stored", statistics.mean(stored)) if stored else "",
-        spread(walls),
+        lookups(results, row, name) or spread(walls),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def lookups(results, row, name):
+    miss, hit = (results.median(row, name, fact) for fact in ("miss_us", "hit_us"))
+    return f"a miss {miss:.2f} us, a hit {hit:.2f} us" if hit else ""
 
 
 def spread(walls):
@@ -84,7 +89,7 @@ def spread(walls):
 
 def howto():
     """The documentation of the parts is the documentation of the bench."""
-    texts = (workloads.__doc__, contestants.__doc__, baseline.__doc__)
+    texts = (workloads.__doc__, contestants.__doc__, baseline.__doc__, scale.__doc__)
     return ["```text", *(f"{text.strip()}\n" for text in texts), "```", ""]
 
 

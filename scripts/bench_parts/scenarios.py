@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import shop
+from bench_parts import scale
 from bench_parts.baseline import ChangedPages, compressed_bytes
 from bench_parts.contestants import Source
 from bench_parts.measure import run, run_timed
@@ -53,6 +54,11 @@ class Scenarios:
         self.restores("shop restore", source, self.contestants)
         self.restore_of_the_first(source)
         self.busy_hours(source)
+        self.clean()
+
+    def scale(self):
+        """Indexes larger than any workload here."""
+        scale.measure(self.results, self.workloads.size.index_chunks)
         self.clean()
 
     def first_backups(self, source, contestants):

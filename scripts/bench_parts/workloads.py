@@ -25,10 +25,29 @@ class Size:
     database_bytes: int
     hours: int
     runs: int
+    index_chunks: tuple
 
 
-FULL = Size("full", 52_000, 2_140_000_000, 50_000, 1_000_000_000, hours=200, runs=3)
-QUICK = Size("quick", 2_600, 107_000_000, 2_500, 60_000_000, hours=12, runs=1)
+FULL = Size(
+    name="full",
+    upload_files=52_000,
+    upload_bytes=2_140_000_000,
+    text_files=50_000,
+    database_bytes=1_000_000_000,
+    hours=200,
+    runs=3,
+    index_chunks=(10**5, 10**6, 10**7),
+)
+QUICK = Size(
+    name="quick",
+    upload_files=2_600,
+    upload_bytes=107_000_000,
+    text_files=2_500,
+    database_bytes=60_000_000,
+    hours=12,
+    runs=1,
+    index_chunks=(10**5,),
+)
 
 
 class Workloads:
