@@ -91,6 +91,16 @@ pub struct Header {
 }
 
 impl Header {
+    /// The header of a pack or index object: its length is not known when it is sealed.
+    pub const fn streamed(
+        kind: Kind,
+        epoch: u32,
+        repository: RepositoryId,
+        object: [u8; 32],
+    ) -> Self {
+        Self { kind, suite: kind.suite(), epoch, repository, object, body_bytes: 0 }
+    }
+
     /// Returns the header's bytes, which are also the associated data of all seals in the object.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];

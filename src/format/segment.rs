@@ -130,6 +130,11 @@ impl SegmentWriter {
         Ok(finished)
     }
 
+    /// Ends the frame at hand and returns its plaintext: not the last one.
+    pub fn end_frame(&mut self) -> Option<Vec<u8>> {
+        (!self.frame.is_empty()).then(|| std::mem::take(&mut self.frame))
+    }
+
     /// Returns the plaintext of the last frame.
     pub fn finish(self) -> Vec<u8> {
         self.frame

@@ -1,19 +1,56 @@
-//! The repository: where format, crypto, chunks, backend and index meet. Spec: `format-spec/70-write-order.md`.
+//! The repository: where format, crypto, chunks, backend and index meet. Spec:
+//! `format-spec/70-write-order.md`.
+//!
+//! One backup, walked through: [`Repository::writer`] loads the [`catalogue`] and starts the
+//! threads of a [`writer`]. Chunks go through lanes into the [`packer`], packs to the backend.
+//! [`commit`] publishes. Reading goes the other way: the [`reader`] locates a chunk in the
+//! catalogue, fetches its blob and compares the chunk with its id.
+//!
+//! Invariants: nothing that exists is ever written to; only `commit` publishes a snapshot; a local
+//! index that is wrong in any way is dropped and filled again, and never causes a deletion.
 
+mod blob_cache;
+pub mod catalogue;
+pub mod check;
+pub mod closure;
+mod commit;
+mod index_object;
+mod keyring;
+mod object;
+mod pack_check;
+mod pack_table;
+mod packer;
+mod reader;
+pub mod snapshots;
+mod state;
+mod stored_index;
 pub mod stream;
+mod tombstones;
+mod writer;
 
-use std::{path::{Path, PathBuf}, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    time::Duration,
+};
 
 use crate::{
     backend::{self, Backend, ObjectName},
-    chunk::{self, Fetch, Store},
+    chunk::{self, Fetch},
     clock::{Clock, Entropy},
     crypto::{self, keys::Keys, secret::Credential},
     disk::{Dir, Disk},
     format::{self, record::Record},
-    id::{ChunkId, PackId, RepositoryId, SnapshotId, WriterId},
+    id::{RepositoryId, WriterId},
     index,
 };
+
+pub use check::CheckEvent;
+use keyring::Opened;
+pub use snapshots::Snapshot;
+use state::State;
+pub use state::{Lock, Taken, WriterState};
+pub use writer::{Lane, Progress, Writer};
 
 /// What a repository runs on; the composition root fills it in.
 #[derive(Clone)]
@@ -25,80 +62,164 @@ pub struct Environment {
     /// Below it lies one folder per repository id, 0700.
     pub state_root: PathBuf,
     /// Set by a signal; long work stops at the next chunk.
-    pub stop: Arc<std::sync::atomic::AtomicBool>,
+    pub stop: Arc<AtomicBool>,
 }
 
 /// An opened repository.
 pub struct Repository {
-    _private: (),
-}
-
-/// A committed snapshot.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    pub id: SnapshotId,
-    pub record: Record,
+    env: Environment,
+    keys: Arc<Keys>,
+    state: State,
+    opened: Opened,
+    catalogue: Mutex<Option<Arc<catalogue::Catalogue>>>,
 }
 
 impl Repository {
-    /// Creates a repository in an empty backend, with one key slot for each credential.
-    pub fn create(env: Environment, credentials: &[(Credential, String)]) -> Result<Self, Error> { todo!("{}", credentials.len() + env.state_root.capacity()) }
-    /// Opens a repository.
-    pub fn open(env: Environment, credential: &Credential) -> Result<Self, Error> { todo!("{:?}{:?}", credential, env.state_root) }
-    pub fn id(&self) -> RepositoryId { todo!() }
-    pub fn keys(&self) -> &Arc<Keys> { todo!() }
-    pub fn environment(&self) -> &Environment { todo!() }
+    /// Creates a repository in a backend that holds none, with one key slot for each credential and
+    /// its label.
+    pub fn create(env: Environment, credentials: &[(Credential, String)]) -> Result<Self, Error> {
+        let opened = keyring::create(&env, credentials)?;
+        Self::with_keys(env, opened)
+    }
+
+    /// Opens a repository. A wrong credential touches nothing.
+    pub fn open(env: Environment, credential: &Credential) -> Result<Self, Error> {
+        let opened = keyring::open(env.backend.as_ref(), credential)?;
+        Self::with_keys(env, opened)
+    }
+
+    fn with_keys(env: Environment, opened: Opened) -> Result<Self, Error> {
+        let keys = Arc::new(opened.keys.clone());
+        let state = State::open(&env, keys.repository)?;
+        Ok(Self { env, keys, state, opened, catalogue: Mutex::default() })
+    }
+
+    pub fn id(&self) -> RepositoryId {
+        self.keys.repository
+    }
+
+    pub const fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    pub const fn environment(&self) -> &Environment {
+        &self.env
+    }
+
     /// The repository's state folder.
-    pub fn state_path(&self) -> &Path { todo!() }
-    pub fn state_dir(&self) -> &Dir { todo!() }
-    pub fn writer_id(&self) -> WriterId { todo!() }
-    /// All committed snapshots, oldest first. Damaged records are in the second list, by name and reason.
-    pub fn snapshots(&self) -> Result<(Vec<Snapshot>, Vec<(ObjectName, String)>), Error> { todo!() }
-    /// Fetches verified chunks; shared between threads, caches a bounded number of decoded blobs.
-    pub fn fetcher(&self) -> Result<Arc<dyn Fetch>, Error> { todo!() }
-    /// Begins a run that stores chunks.
-    pub fn writer(&self) -> Result<Writer, Error> { todo!() }
-    /// Drops the local index and builds it again from segments and tables.
-    pub fn rebuild_index(&self) -> Result<RebuildReport, Error> { todo!() }
-    /// Verifies every object; with `read_data` every chunk of every pack.
-    pub fn check(&self, read_data: bool, observe: &mut dyn FnMut(CheckEvent)) -> Result<(), Error> { let _ = (read_data, observe); todo!() }
+    pub fn state_path(&self) -> &Path {
+        self.state.path()
+    }
+
+    pub const fn state_dir(&self) -> &Dir {
+        self.state.dir()
+    }
+
+    /// Takes a lock of this machine. Nothing comes back when another process still holds it after
+    /// the wait.
+    pub fn lock(&self, name: &str, wait: Duration) -> Result<Option<Lock>, Error> {
+        self.state.lock(&self.env, name, wait)
+    }
+
+    /// Takes a lock of this machine and leaves word of who has it.
+    pub fn lock_as(&self, name: &str, holder: &str, wait: Duration) -> Result<Taken, Error> {
+        self.state.lock_as(&self.env, name, holder, wait)
+    }
+
+    /// Who this state folder is as a writer.
+    pub fn writer_id(&self) -> Result<WriterId, Error> {
+        let state = self.state.writer(&self.env)?;
+        Ok(state.writer.parse().expect("the state was checked when it was read"))
+    }
+
+    /// Who this state folder is, and which counters of other writers it saw.
+    pub fn writer_state(&self) -> Result<WriterState, Error> {
+        self.state.writer(&self.env)
+    }
+
+    /// All committed snapshots, oldest first, and the records that do not open.
+    pub fn snapshots(&self) -> Result<snapshots::Snapshots, Error> {
+        snapshots::load(self)
+    }
+
+    /// Fetches verified chunks; shared between threads, keeps a bounded number of decoded blobs.
+    pub fn fetcher(&self) -> Result<Arc<dyn Fetch>, Error> {
+        let catalogue = self.catalogue()?;
+        Ok(Arc::new(reader::Reader::new(self.env.backend.clone(), catalogue, None)))
+    }
+
+    /// Begins a run that stores chunks, with a fresh view of the repository.
+    ///
+    /// What earlier runs of this state folder left between pending and committed is finished or
+    /// withdrawn first.
+    pub fn writer(&self) -> Result<Writer, Error> {
+        self.forget_catalogue();
+        let catalogue = self.catalogue()?;
+        let _ = commit::finish_pending(self, &catalogue)?;
+        Ok(Writer::start(self.env.clone(), catalogue))
+    }
+
+    /// Fetches chunks, those that the run has made durable included.
+    pub fn fetcher_of(&self, writer: &Writer) -> Arc<dyn Fetch> {
+        let catalogue = writer.catalogue().clone();
+        Arc::new(reader::Reader::new(self.env.backend.clone(), catalogue, Some(writer.run_index())))
+    }
+
+    /// Publishes what a run stored; see [`commit`](mod@commit) for the order. Durable on return.
+    pub fn commit(&self, writer: Writer, record: Record) -> Result<Snapshot, Error> {
+        let snapshot = commit::publish(self, writer, record);
+        self.forget_catalogue();
+        snapshot
+    }
+
+    /// Ends a run without a snapshot; finished packs stay, and the next run finds what is in them.
+    pub fn abandon(&self, writer: Writer) -> Result<(), Error> {
+        let flushed = writer.flush();
+        self.forget_catalogue();
+        match flushed {
+            Err(Error::Chunk(chunk::Error::Stopped)) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Drops the local index and builds it again from index objects and tables.
+    pub fn rebuild_index(&self) -> Result<RebuildReport, Error> {
+        self.forget_catalogue();
+        stored_index::remove(&self.env, &self.state)?;
+        Ok(self.catalogue()?.report().clone())
+    }
+
     /// Opens one object and returns its authenticated plaintext, for `cat` and `debug`.
-    pub fn open_object(&self, name: &ObjectName) -> Result<Vec<u8>, Error> { let _ = name; todo!() }
-    /// Where the copies of a chunk lie.
-    pub fn locate(&self, id: &ChunkId) -> Result<Vec<crate::location::Location>, Error> { let _ = id; todo!() }
-}
+    ///
+    /// Of a pack it is the table of contents; of an index object the plaintext of all frames.
+    pub fn open_object(&self, name: &ObjectName) -> Result<Vec<u8>, Error> {
+        check::open_any(self, name)
+    }
 
-/// Stores the chunks of one run. Lanes may be used from different threads.
-pub struct Writer {
-    _private: (),
-}
+    /// The view of the repository that this process has.
+    pub fn catalogue(&self) -> Result<Arc<catalogue::Catalogue>, Error> {
+        let mut kept = self.catalogue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(catalogue) = kept.as_ref() {
+            return Ok(catalogue.clone());
+        }
+        let catalogue = Arc::new(catalogue::Catalogue::load(&self.env, &self.state, &self.keys)?);
+        *kept = Some(catalogue.clone());
+        Ok(catalogue)
+    }
 
-impl Writer {
-    /// Opens a lane: small chunks stored through one lane in turn share blobs.
-    pub fn lane(&self) -> Lane { todo!() }
-    /// Fetches chunks, those of this run included.
-    pub fn fetcher(&self) -> Arc<dyn Fetch> { todo!() }
-    /// Bytes stored by this run so far, as written, and plain bytes of new chunks.
-    pub fn bytes_written(&self) -> (u64, u64) { todo!() }
-    /// Publishes: last pack, index object, pending record, deletion protocol, snapshot record. Durable on return.
-    /// `record` gets the new snapshot's id and the writer's counter filled in by the writer.
-    pub fn commit(self, record: Record) -> Result<Snapshot, Error> { let _ = record; todo!() }
-    /// Ends without a snapshot; finished packs stay and are reused by the next run.
-    pub fn abandon(self) -> Result<(), Error> { todo!() }
-}
+    fn forget_catalogue(&self) {
+        *self.catalogue.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 
-/// One ordered way into a writer.
-pub struct Lane {
-    _private: (),
-}
-
-impl Store for Lane {
-    fn put(&mut self, plain: &[u8]) -> Result<ChunkId, chunk::Error> { let _ = plain; todo!() }
-}
-
-impl Lane {
-    /// Hands over what is still gathered. Must be called before the writer commits.
-    pub fn finish(self) -> Result<(), chunk::Error> { todo!() }
+    /// Draws the next counter of this writer; durable on return, so that no two records share one.
+    fn next_counter(&self) -> Result<(WriterId, u64), Error> {
+        let mut state = self.state.writer(&self.env)?;
+        state.counter += 1;
+        let _ = state.seen.insert(state.writer.clone(), state.counter);
+        self.state.set_writer(&self.env, &state)?;
+        let writer = state.writer.parse().expect("the state was checked when it was read");
+        Ok((writer, state.counter))
+    }
 }
 
 /// What a rebuild read.
@@ -111,28 +232,6 @@ pub struct RebuildReport {
     pub chunks: u64,
     /// Objects that could not be read, with the reason.
     pub damaged: Vec<(ObjectName, String)>,
-}
-
-/// What a check sees.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum CheckEvent {
-    /// Work ahead, in objects and bytes.
-    Plan { objects: u64, bytes: u64 },
-    /// Work done so far, in bytes.
-    Progress { bytes: u64 },
-    /// An object that does not open, or a copy that is gone.
-    Damaged { name: ObjectName, why: String },
-    /// One of two copies is gone or damaged; the other one serves.
-    CopyLost { name: ObjectName, why: String },
-    /// Chunks that no pack holds any more.
-    ChunkMissing { id: ChunkId, why: String },
-    /// A name that is none of ours.
-    Foreign { name: String },
-    /// A pack that is damaged only in part: these chunks are lost in it.
-    PackDamaged { pack: PackId, chunks: Vec<ChunkId>, why: String },
-    /// Something worth knowing that harms nothing.
-    Note { text: String },
 }
 
 /// What went wrong with a repository.
@@ -160,9 +259,24 @@ pub enum Error {
     #[error(transparent)]
     Chunk(#[from] chunk::Error),
     #[error("cannot {action} {what} in the state folder {path}")]
-    State { action: &'static str, what: String, path: PathBuf, #[source] source: std::io::Error },
-    #[error("packs that this run needs were condemned while it ran: {parts} must be captured again")]
+    State {
+        action: &'static str,
+        what: String,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{what}")]
+    Busy { what: String },
+    /// Something that the run relies on was condemned while it ran; the parts must be captured
+    /// again.
+    #[error(
+        "packs that this run needs were condemned while it ran: {parts} must be captured again"
+    )]
     Condemned { parts: String },
     #[error("stopped")]
     Stopped,
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct StreamWriter {
     bytes: u64,
-    /// `levels[0]` are ids of data, `levels[d]` ids of lists of ids of level d - 1; what is not yet stored of each.
+    /// `levels[0]` are ids of data, `levels[d]` ids of lists of ids of level d - 1; what is not yet
+    /// stored of each.
     levels: Vec<Vec<ChunkId>>,
 }
 
@@ -93,7 +94,8 @@ pub enum Holds {
     Ids,
 }
 
-/// Calls back with every chunk of the stream, data in the order of the sequence, each list before what it names.
+/// Calls back with every chunk of the stream, data in the order of the sequence, each list before
+/// what it names.
 pub fn for_each_chunk<E: From<Error>>(
     fetch: &dyn Fetch,
     stream: &Stream,

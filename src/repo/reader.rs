@@ -1,0 +1,127 @@
+//! Fetching chunks: locate, read the blob, open it, compare the chunk with its id. Spec:
+//! `format-spec/30-pack.md`.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    backend::{Backend, ObjectName},
+    chunk::{self, Chunk, Fetch, compress},
+    crypto::seal::Role,
+    id::{ChunkId, PackId},
+    limits::{BLOB_PLAIN_BYTES_MAX, BLOB_SEALED_BYTES_MAX, MIB},
+    location::Location,
+    repo::{
+        Error, blob_cache::BlobCache, catalogue::Catalogue, pack_table::PackKey, writer::RunIndex,
+    },
+};
+
+/// Decoded blobs that are kept, in plain bytes.
+const CACHE_BYTES_MAX: usize = 48 * MIB;
+
+/// Reads chunks from packs; shared between threads.
+pub struct Reader {
+    backend: Arc<dyn Backend>,
+    catalogue: Arc<Catalogue>,
+    /// The packs of a run that is not committed yet, when this reader belongs to one.
+    run: Option<RunIndex>,
+    cache: BlobCache,
+    keys: Mutex<HashMap<PackId, Arc<PackKey>>>,
+}
+
+impl Reader {
+    /// Creates a reader; with the index of a run it also finds what that run made durable.
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        catalogue: Arc<Catalogue>,
+        run: Option<RunIndex>,
+    ) -> Self {
+        let cache = BlobCache::new(CACHE_BYTES_MAX);
+        Self { backend, catalogue, run, cache, keys: Mutex::default() }
+    }
+
+    /// Reads the chunk from this copy.
+    fn read_copy(&self, id: &ChunkId, location: &Location) -> Result<Chunk, Error> {
+        let corrupt = |why: &str| Error::Corrupt {
+            name: format!("blob {} of pack {}", location.blob, location.pack),
+            why: why.to_owned(),
+        };
+        let blob = self.blob(location)?;
+        let (start, bytes) = (location.start as usize, location.chunk_bytes as usize);
+        let end = start + bytes;
+        if end > blob.len() {
+            return Err(corrupt("shorter than the table of contents says"));
+        }
+        let chunk = Chunk::new(blob, start..end);
+        if self.catalogue.keys().chunk_id(&chunk) != *id {
+            return Err(corrupt("a chunk differs from its id"));
+        }
+        Ok(chunk)
+    }
+
+    fn blob(&self, location: &Location) -> Result<Arc<Vec<u8>>, Error> {
+        let name = (location.pack, location.blob);
+        if let Some(blob) = self.cache.get(&name) {
+            return Ok(blob);
+        }
+        let blob = Arc::new(self.read_blob(location)?);
+        self.cache.insert(name, blob.clone());
+        Ok(blob)
+    }
+
+    fn read_blob(&self, location: &Location) -> Result<Vec<u8>, Error> {
+        let bytes = u64::from(location.blob_bytes);
+        if bytes > BLOB_SEALED_BYTES_MAX as u64 {
+            let name = format!("blob {} of pack {}", location.blob, location.pack);
+            return Err(Error::Corrupt { name, why: "longer than any blob may be".to_owned() });
+        }
+        let range = location.blob_offset..location.blob_offset + bytes;
+        let sealed = self.backend.get_range(&ObjectName::Pack(location.pack), range)?;
+        let key = self.pack_key(location)?;
+        let frame = key.open(u64::from(location.blob), Role::Blob, sealed)?;
+        Ok(compress::decode_frame(frame, BLOB_PLAIN_BYTES_MAX)?)
+    }
+
+    fn pack_key(&self, location: &Location) -> Result<Arc<PackKey>, Error> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = keys.get(&location.pack) {
+            return Ok(key.clone());
+        }
+        let key = Arc::new(PackKey::new(self.catalogue.keys(), location.pack, location.epoch)?);
+        let _ = keys.insert(location.pack, key.clone());
+        Ok(key)
+    }
+
+    fn copies(&self, id: &ChunkId) -> Result<Vec<Location>, chunk::Error> {
+        let mut copies = self.catalogue.copies(id)?;
+        copies.extend(self.run.as_ref().and_then(|run| run.locate(id)));
+        Ok(copies)
+    }
+}
+
+impl Fetch for Reader {
+    fn get(&self, id: &ChunkId) -> Result<Chunk, chunk::Error> {
+        let first = match self.run.as_ref().and_then(|run| run.locate(id)) {
+            Some(location) => Some(location),
+            None => self.catalogue.locate(id)?,
+        };
+        if let Some(Ok(chunk)) = first.map(|location| self.read_copy(id, &location)) {
+            return Ok(chunk);
+        }
+        // The usual copy is not there or damaged: any other authentic one serves.
+        let copies = self.copies(id)?;
+        let mut why = Vec::new();
+        for location in &copies {
+            match self.read_copy(id, location) {
+                Ok(chunk) => return Ok(chunk),
+                Err(error) => why.push(error.to_string()),
+            }
+        }
+        if copies.is_empty() {
+            return Err(chunk::Error::Missing(*id));
+        }
+        Err(chunk::Error::Corrupt { id: *id, why: why.join("; ") })
+    }
+}
