@@ -22,6 +22,7 @@ mod pack_table;
 mod packer;
 mod reader;
 pub mod snapshots;
+mod staged;
 mod state;
 mod stored_index;
 pub mod stream;

@@ -10,7 +10,7 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
@@ -23,13 +23,13 @@ use crate::{
     chunk::{self, Store, compress},
     crypto::seal::TAG_BYTES,
     id::ChunkId,
-    index::{Batch, Index, IndexMut, memory::MemoryIndex},
     limits::{BLOB_CHUNKS_MAX, BLOB_SHARED_BYTES, CHUNK_BYTES_MAX},
     location::{Location, PackEntry},
     repo::{
         Environment, Error,
         catalogue::Catalogue,
         packer::{BlobChunk, FullPack, Packer, Padding},
+        staged::Staged,
     },
 };
 
@@ -56,14 +56,6 @@ pub struct Shared {
     bytes_written: AtomicU64,
     bytes_new: AtomicU64,
     chunks_new: AtomicU64,
-}
-
-/// The durable packs of a run.
-#[derive(Default)]
-struct Staged {
-    index: MemoryIndex,
-    /// In the order written, with the plaintext of their tables.
-    packs: Vec<(PackEntry, Vec<u8>)>,
 }
 
 /// Plain chunks that will be one blob.
@@ -146,7 +138,7 @@ impl Writer {
 
     /// The durable packs of this run, with the plaintext of their tables, in the order written.
     pub fn packs(&self) -> Vec<(PackEntry, Vec<u8>)> {
-        self.shared.staged.read().unwrap_or_else(PoisonError::into_inner).packs.clone()
+        self.shared.staged().packs().to_vec()
     }
 
     /// The index that this run looks chunks up in.
@@ -270,9 +262,12 @@ impl Shared {
         Ok(lock(&self.pending).insert(*id))
     }
 
+    fn staged(&self) -> RwLockReadGuard<'_, Staged> {
+        self.staged.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn staged_location(&self, id: &ChunkId) -> Option<Location> {
-        let staged = self.staged.read().unwrap_or_else(PoisonError::into_inner);
-        staged.index.locate(&[*id]).ok()?.into_iter().flatten().next()
+        self.staged().locate(id)
     }
 
     fn count_new(&self, bytes: usize) {
@@ -345,12 +340,11 @@ fn try_write_pack(shared: &Shared, pack: FullPack, padding: Padding) -> Result<(
     let pack = pack.finish(padding)?;
     shared.env.backend.put_new(&ObjectName::Pack(pack.entry.pack), &pack.pieces())?;
     let _ = shared.bytes_written.fetch_add(pack.entry.bytes, Ordering::Relaxed);
-    {
-        let mut staged = shared.staged.write().unwrap_or_else(PoisonError::into_inner);
-        let batch = Batch { add: vec![(pack.entry, pack.table.clone())], ..Batch::default() };
-        staged.index.apply(&batch)?;
-        staged.packs.push((pack.entry, pack.table.clone()));
-    }
+    shared
+        .staged
+        .write()
+        .unwrap_or_else(PoisonError::into_inner)
+        .add(pack.entry, pack.table.clone())?;
     let mut pending = lock(&shared.pending);
     for (id, _) in pack.chunks() {
         let _ = pending.remove(id);
