@@ -27,6 +27,7 @@ mod state;
 mod stored_index;
 pub mod stream;
 mod tombstones;
+pub mod tree;
 mod writer;
 
 use std::{

@@ -94,6 +94,46 @@ pub enum Holds {
     Ids,
 }
 
+/// Walks the chunks of a stream: data in the order of the sequence, each list before what it names.
+///
+/// Fetches lists only.
+pub struct Chunks<'a> {
+    fetch: &'a dyn Fetch,
+    /// What is still to visit, nearest last, with its height above the data. No recursion on input.
+    ahead: Vec<(u8, ChunkId)>,
+}
+
+impl<'a> Chunks<'a> {
+    /// Begins at the first chunk; nothing is fetched yet.
+    pub fn new(fetch: &'a dyn Fetch, stream: &Stream) -> Self {
+        Self { fetch, ahead: stream.ids.iter().rev().map(|id| (stream.depth, *id)).collect() }
+    }
+
+    fn open_list(&mut self, height: u8, id: &ChunkId) -> Result<(), Error> {
+        if height > STREAM_DEPTH_MAX {
+            return Err(corrupt(0, "a stream is too deep"));
+        }
+        let list = self.fetch.get(id)?;
+        if list.len() % 32 != 0 || list.len() / 32 > STREAM_LIST_IDS_MAX {
+            return Err(corrupt(0, "a list of ids has another length"));
+        }
+        self.ahead.extend(list.as_chunks().0.iter().rev().map(|id| (height - 1, ChunkId(*id))));
+        Ok(())
+    }
+}
+
+impl Iterator for Chunks<'_> {
+    type Item = Result<(Holds, ChunkId), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (height, id) = self.ahead.pop()?;
+        if height == 0 {
+            return Some(Ok((Holds::Data, id)));
+        }
+        Some(self.open_list(height, &id).map(|()| (Holds::Ids, id)))
+    }
+}
+
 /// Calls back with every chunk of the stream, data in the order of the sequence, each list before
 /// what it names.
 pub fn for_each_chunk<E: From<Error>>(
@@ -101,23 +141,9 @@ pub fn for_each_chunk<E: From<Error>>(
     stream: &Stream,
     visit: &mut dyn FnMut(Holds, ChunkId) -> Result<(), E>,
 ) -> Result<(), E> {
-    if stream.depth > STREAM_DEPTH_MAX {
-        return Err(corrupt(0, "a stream is too deep").into());
-    }
-    // What is still to visit, nearest last, with its height above the data. No recursion on input.
-    let mut ahead: Vec<(u8, ChunkId)> =
-        stream.ids.iter().rev().map(|id| (stream.depth, *id)).collect();
-    while let Some((height, id)) = ahead.pop() {
-        if height == 0 {
-            visit(Holds::Data, id)?;
-            continue;
-        }
-        visit(Holds::Ids, id)?;
-        let list = fetch.get(&id).map_err(Error::from)?;
-        if list.len() % 32 != 0 || list.len() / 32 > STREAM_LIST_IDS_MAX {
-            return Err(corrupt(0, "a list of ids has another length").into());
-        }
-        ahead.extend(list.as_chunks().0.iter().rev().map(|id| (height - 1, ChunkId(*id))));
+    for chunk in Chunks::new(fetch, stream) {
+        let (holds, id) = chunk?;
+        visit(holds, id)?;
     }
     Ok(())
 }

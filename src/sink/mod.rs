@@ -1,3 +1,4 @@
-//! What a restore fills. Sinks know no repository: they take chunks from a [`Fetch`](crate::chunk::Fetch).
+//! What a restore fills. Sinks know no repository: they take chunks from a
+//! [`Fetch`](crate::chunk::Fetch).
 
 pub mod files;

@@ -1,3 +1,4 @@
-//! What a backup reads. Sources know no repository: they hand chunks to a [`Store`](crate::chunk::Store).
+//! What a backup reads. Sources know no repository: they hand chunks to a
+//! [`Store`](crate::chunk::Store).
 
 pub mod files;

@@ -1,9 +1,10 @@
 //! Folders of files: from chunks back to disk. Spec: `format-spec/40-folder.md`.
 //!
-//! Whatever a repository says, nothing outside the destination is touched: every step is relative to an open folder
-//! that was opened without following links. No byte is written before its chunk was verified. A file that replaces
-//! another gets its name when it is complete; new files are written in place while a marker beside the destination
-//! says that the restore has not finished. What cannot be restored is listed; the rest is restored.
+//! Whatever a repository says, nothing outside the destination is touched: every step is relative
+//! to an open folder that was opened without following links. No byte is written before its chunk
+//! was verified. A file that replaces another gets its name when it is complete; new files are
+//! written in place while a marker beside the destination says that the restore has not finished.
+//! What cannot be restored is listed; the rest is restored.
 
 use std::{ffi::OsStr, sync::atomic::AtomicBool};
 
@@ -13,7 +14,8 @@ use crate::{
     format::{image::Image, record::Problem},
 };
 
-/// Where a tree is restored: below `parent`, as the folder `name`. Only that folder and the marker beside it change.
+/// Where a tree is restored: below `parent`, as the folder `name`. Only that folder and the marker
+/// beside it change.
 #[derive(Debug, Clone, Copy)]
 pub struct Destination<'a> {
     pub parent: &'a Dir,
@@ -30,7 +32,8 @@ pub struct Options {
     pub include: Vec<String>,
     /// Patterns in the manner of `.gitignore`; they win over `include`.
     pub exclude: Vec<String>,
-    /// More entries than the record claims are refused, so that a hostile tree ends. `None`: no bound.
+    /// More entries than the record claims are refused, so that a hostile tree ends. `None`: no
+    /// bound.
     pub entries_max: Option<u64>,
     /// Threads; 0 for one per processor.
     pub threads: usize,
@@ -53,7 +56,8 @@ pub enum Overwrite {
 pub enum Extra {
     #[default]
     Keep,
-    /// Removed, apart from these paths below the root: those the snapshot lacks because they could not be read.
+    /// Removed, apart from these paths below the root: those the snapshot lacks because they could
+    /// not be read.
     Delete { except: Vec<Vec<u8>> },
 }
 
@@ -80,7 +84,8 @@ pub struct Sink<'a> {
 
 /// Writes a database image that lies among the files.
 pub trait RestoreDatabase: Sync {
-    /// Writes the image as a new file, verifies it, and gives it its name. Returns its bytes, or what went wrong.
+    /// Writes the image as a new file, verifies it, and gives it its name. Returns its bytes, or
+    /// what went wrong.
     fn restore(&self, image: &Image, at: &Dir, name: &OsStr) -> Result<u64, RestoreDatabaseError>;
 }
 

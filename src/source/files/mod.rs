@@ -1,11 +1,28 @@
 //! Folders of files: from disk to chunks. Spec: `format-spec/40-folder.md`.
 //!
-//! The walk is parallel, in the order of the names, and never follows a link: all is opened relative to the folder
-//! above. A file that looks as it did in the parent snapshot is not read. What cannot be read is a [`Problem`] of the
-//! part; the rest is saved. SQLite databases found on the way are left to a [`CaptureDatabase`].
+//! The walk is parallel, in the order of the names, and never follows a link: all is opened
+//! relative to the folder above. A file that looks as it did in the parent snapshot is not read.
+//! What cannot be read is a [`Problem`] of the part; the rest is saved. SQLite databases found on
+//! the way are left to a [`CaptureDatabase`].
 
+mod backup;
+mod extents;
+mod failure;
+mod file;
+mod filter;
+mod folder;
+mod linked;
+mod names;
+mod node;
+mod older;
 pub mod read_disk;
+mod reading;
 pub mod real_disk;
+mod roots;
+mod sqlite;
+mod tally;
+mod unchanged;
+mod walk;
 
 use std::{
     ffi::OsString,
@@ -13,9 +30,13 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
+pub use backup::back_up_tree;
+pub use real_disk::RealReadDisk;
+
 use crate::{
     chunk::{self, Fetch, Store},
     clock::UnixNanos,
+    crypto::keys::Keys,
     format::{
         image::Image,
         node::Entry,
@@ -61,6 +82,8 @@ pub struct Parent<'a> {
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
     pub disk: &'a dyn ReadDisk,
+    /// Decide where files and nodes are cut.
+    pub keys: &'a Keys,
     /// Reads the parent's nodes.
     pub fetch: &'a dyn Fetch,
     pub databases: &'a dyn CaptureDatabase,
@@ -110,6 +133,9 @@ pub enum Event<'a> {
 }
 
 /// Takes a live SQLite database that lies among the files.
+///
+/// The walk calls it from the threads of its own pool, with that thread's lane: it must not use
+/// rayon, whose work stealing could enter the same lane again.
 pub trait CaptureDatabase: Sync {
     /// Captures the database as a consistent image and stores it.
     fn capture(
@@ -119,7 +145,8 @@ pub trait CaptureDatabase: Sync {
     ) -> Result<CapturedDatabase, CaptureError>;
 }
 
-/// A database among the files. It is closed again; nobody in this process may have it open through SQLite.
+/// A database among the files. It is closed again; nobody in this process may have it open through
+/// SQLite.
 #[derive(Debug, Clone, Copy)]
 pub struct FoundDatabase<'a> {
     /// Absolute.
@@ -153,7 +180,7 @@ pub enum CaptureError {
 #[non_exhaustive]
 pub enum Error {
     #[error(transparent)]
-    Store(#[from] chunk::Error),
+    Store(chunk::Error),
     #[error("pattern {pattern} is not valid: {why}")]
     Pattern { pattern: String, why: String },
     /// None of the source paths can be read.
@@ -163,6 +190,8 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("no threads can be started: {why}")]
+    Threads { why: String },
     #[error("stopped")]
     Stopped,
 }

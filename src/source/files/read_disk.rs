@@ -1,15 +1,24 @@
 //! How the walk sees a file system: a seam, so that tests decide what fails.
 //!
-//! Nothing here changes anything, and nothing but [`open_root`](ReadDisk::open_root) follows a link. It stands beside
-//! [`Disk`](crate::disk::Disk) because a source has needs of its own: millions of names without an allocation for each,
-//! access times left alone, holes.
+//! Nothing here changes anything, and nothing but the calls that take a whole path follows a link.
+//! It stands beside [`Disk`](crate::disk::Disk) because a source has needs of its own: millions of
+//! names without an allocation for each, access times left alone, holes.
 
-use std::{fs::File, io, path::Path};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
-use crate::disk::{Dir, Handle, Stat};
+use crate::disk::{Dir, FileKind, Handle, Stat};
+
+/// Names and values, in ascending order.
+pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Reads a file system. Names are single path components, as bytes.
 pub trait ReadDisk: Sync {
+    /// Follows all links in a path that a person named; returns where it leads and what is there.
+    fn resolve(&self, path: &Path) -> io::Result<(PathBuf, FileKind)>;
     /// Opens a folder by path, following links: for roots that a person named.
     fn open_root(&self, path: &Path) -> io::Result<Dir>;
     fn open_dir(&self, at: &Dir, name: &[u8]) -> io::Result<Dir>;
@@ -21,8 +30,8 @@ pub trait ReadDisk: Sync {
     fn stat(&self, at: &Dir, name: &[u8]) -> io::Result<Stat>;
     fn stat_open(&self, of: Handle<'_>) -> io::Result<Stat>;
     fn read_link(&self, at: &Dir, name: &[u8]) -> io::Result<Vec<u8>>;
-    /// Returns the extended attributes in ascending order of their names.
-    fn xattrs(&self, of: Handle<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>>;
+    /// Returns the extended attributes that we may read.
+    fn xattrs(&self, of: Handle<'_>) -> io::Result<Xattrs>;
 
     /// Reads at the offset; 0 at the end of the file. May read less than asked.
     fn read_at(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize>;

@@ -5,7 +5,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -16,7 +16,7 @@ use rustix::{
 use crate::{
     disk::{Dir, FileKind, Handle, Stat},
     limits::{KIB, XATTR_BYTES_MAX},
-    source::files::read_disk::ReadDisk,
+    source::files::read_disk::{ReadDisk, Xattrs},
 };
 
 /// Bytes of names that one system call returns.
@@ -27,6 +27,12 @@ const LIST_BYTES: usize = 32 * KIB;
 pub struct RealReadDisk;
 
 impl ReadDisk for RealReadDisk {
+    fn resolve(&self, path: &Path) -> io::Result<(PathBuf, FileKind)> {
+        let resolved = path.canonicalize()?;
+        let kind = convert(&fs::lstat(&resolved)?).kind;
+        Ok((resolved, kind))
+    }
+
     fn open_root(&self, path: &Path) -> io::Result<Dir> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Dir(fs::open(path, flags, Mode::empty())?))
@@ -69,7 +75,7 @@ impl ReadDisk for RealReadDisk {
         Ok(fs::readlinkat(&at.0, name, Vec::new())?.into_bytes())
     }
 
-    fn xattrs(&self, of: Handle<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    fn xattrs(&self, of: Handle<'_>) -> io::Result<Xattrs> {
         let of = descriptor(of);
         let names = xattr_names(of)?;
         let mut xattrs = Vec::new();
