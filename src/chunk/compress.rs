@@ -55,3 +55,70 @@ fn equal_pairs(window: &[u8]) -> u32 {
     }
     counts.iter().map(|count| u32::from(*count) * u32::from(count.saturating_sub(1)) / 2).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn noise(bytes: usize) -> Vec<u8> {
+        let mut noise = vec![0; bytes];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        noise
+    }
+
+    #[test]
+    fn random_bytes_are_stored_without_a_try() {
+        let plain = noise(512 * 1024);
+
+        assert!(looks_random(&plain));
+        assert_eq!(encode_frame(&plain).len(), plain.len() + 5);
+    }
+
+    #[test]
+    fn headers_among_random_bytes_do_not_call_for_a_try() {
+        let mut plain = noise(512 * 1024);
+        plain[..4096].fill(b' ');
+
+        assert!(looks_random(&plain));
+    }
+
+    #[test]
+    fn one_part_in_twenty_of_text_calls_for_a_try_wherever_it_lies() {
+        for start in (0..480 * 1024).step_by(13_000) {
+            let mut plain = noise(512 * 1024);
+            plain[start..][..26 * 1024].fill(b' ');
+            assert!(!looks_random(&plain), "{start}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_too_even_are_not_taken_for_random() {
+        let ramp: Vec<u8> = (0..512 * 1024).map(|at| at as u8).collect();
+
+        assert!(!looks_random(&ramp));
+        assert!(encode_frame(&ramp).len() < ramp.len() / 100);
+    }
+
+    #[test]
+    fn base64_and_small_numbers_are_not_taken_for_random() {
+        let base64: Vec<u8> = noise(512 * 1024).iter().map(|byte| b'0' + byte % 64).collect();
+        let numbers: Vec<u8> = noise(512 * 1024)
+            .as_chunks()
+            .0
+            .iter()
+            .flat_map(|[a, b, c, _]| [*a, *b, *c, 0])
+            .collect();
+
+        assert!(!looks_random(&base64));
+        assert!(!looks_random(&numbers));
+    }
+
+    proptest! {
+        #[test]
+        fn every_plaintext_survives(plain in vec(any::<u8>(), 0..70_000)) {
+            prop_assert_eq!(decode_frame(encode_frame(&plain), 70_000), Ok(plain));
+        }
+    }
+}

@@ -77,3 +77,97 @@ impl<'k> NodeBuilder<'k> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::keys::tests::keys,
+        format::{
+            node::{Content, NodeReader},
+            samples::{breaks, entry, file},
+        },
+        limits::{NODE_CUT_BYTES_MAX, NODE_CUT_BYTES_MIN},
+    };
+
+    fn chunks_of(names: &[String]) -> Vec<Vec<u8>> {
+        let keys = keys();
+        let mut node = NodeBuilder::new(&keys);
+        names.iter().for_each(|name| node.push(&file(name)).unwrap());
+        node.chunks().map(<[u8]>::to_vec).collect()
+    }
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|at| format!("IMG_{at:06}.jpg")).collect()
+    }
+
+    #[test]
+    fn an_empty_folder_is_one_byte() {
+        assert_eq!(chunks_of(&[]), [[NODE_VERSION]]);
+    }
+
+    #[test]
+    fn a_node_up_to_64_kib_is_one_chunk() {
+        let small = chunks_of(&names(500));
+
+        assert_eq!(small.len(), 1);
+        assert!(small[0].len() <= NODE_WHOLE_BYTES_MAX && small[0].len() > 50_000);
+    }
+
+    #[test]
+    fn a_large_node_is_cut_between_entries() {
+        let chunks = chunks_of(&names(20_000));
+
+        assert!(chunks.len() > 30, "{}", chunks.len());
+        for chunk in &chunks[..chunks.len() - 1] {
+            assert!((NODE_CUT_BYTES_MIN..=NODE_CUT_BYTES_MAX).contains(&chunk.len()));
+        }
+        let node = chunks.concat();
+        assert_eq!(NodeReader::new(&node).map(Result::unwrap).count(), 20_000);
+        let with_version = |chunk: &[u8]| [&[NODE_VERSION], chunk].concat();
+        assert!(NodeReader::new(&with_version(&chunks[1])).all(|entry| entry.is_ok()));
+    }
+
+    #[test]
+    fn one_new_name_in_a_large_folder_costs_one_chunk() {
+        let names = names(20_000);
+        let before = chunks_of(&names);
+        for at in (0..20_000).step_by(1_999) {
+            let mut more = names.clone();
+            more.insert(at + 1, format!("{}-copy", names[at]));
+
+            let new = chunks_of(&more).iter().filter(|chunk| !before.contains(chunk)).count();
+            assert!(new <= 2, "{new} new chunks");
+        }
+    }
+
+    #[test]
+    fn an_entry_longer_than_a_chunk_gets_one_of_its_own() {
+        let keys = keys();
+        let mut node = NodeBuilder::new(&keys);
+        node.push(&file("a")).unwrap();
+        let mut long = file("b");
+        long.xattrs = vec![(b"x".to_vec(), vec![0; 1 << 19])];
+        node.push(&long).unwrap();
+        node.push(&file("c")).unwrap();
+
+        let lengths: Vec<usize> = node.chunks().map(<[u8]>::len).collect();
+        assert_eq!(lengths.len(), 3);
+        assert!(lengths[1] > 1 << 19);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_stored_leaves_the_node_as_it_was() {
+        let keys = keys();
+        let mut node = NodeBuilder::new(&keys);
+        node.push(&file("b")).unwrap();
+        let bytes = node.bytes();
+
+        assert!(breaks(node.push(&file("a")), "do not ascend"));
+        assert!(breaks(node.push(&file("b")), "do not ascend"));
+        assert!(breaks(node.push(&file("c/d")), "a folder can have"));
+        assert!(breaks(node.push(&entry("d", Content::Link { target: vec![] })), "no target"));
+        assert_eq!(node.bytes(), bytes);
+        node.push(&file("c")).unwrap();
+    }
+}

@@ -152,3 +152,70 @@ impl IdentityHasher {
         ImageIdentity(*self.0.finalize().as_bytes())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::clock::SystemEntropy;
+
+    pub(crate) fn ring() -> Ring {
+        Ring {
+            generation: 1,
+            chunk: [1; 32],
+            cut: [2; 32],
+            page: [3; 32],
+            identity: [4; 32],
+            epochs: vec![(1, [5; 32]), (2, [6; 32])],
+            descriptor_hash: [7; 32],
+        }
+    }
+
+    pub(crate) fn keys() -> Keys {
+        Keys::from_ring(RepositoryId([0xaa; 32]), &ring())
+    }
+
+    #[test]
+    fn keys_go_into_a_ring_and_come_back() {
+        assert_eq!(keys().to_ring(1, [7; 32]), ring());
+    }
+
+    #[test]
+    fn the_newest_epoch_seals_and_the_older_ones_still_open() {
+        assert_eq!(keys().epoch_now(), 2);
+        assert_eq!(keys().epoch_key(1).map(|key| *key.expose()), Ok([5; 32]));
+        assert_eq!(keys().epoch_key(3).map(|_| ()), Err(Error::UnknownEpoch(3)));
+    }
+
+    #[test]
+    fn the_first_ring_repeats_no_key() {
+        let ring = first_ring(&SystemEntropy, [7; 32]);
+
+        let mut all = [ring.chunk, ring.cut, ring.page, ring.identity, ring.epochs[0].1];
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[0] != pair[1]));
+        assert_eq!((ring.generation, ring.epochs[0].0), (1, 1));
+    }
+
+    #[test]
+    fn the_gear_table_is_the_cut_keys_own() {
+        let mut bytes = [0; 2048];
+        blake3::Hasher::new_keyed(&[2; 32]).update(b"gear").finalize_xof().fill(&mut bytes);
+
+        let table = keys().gear_table();
+        assert_eq!(table[0].to_le_bytes(), bytes[..8]);
+        assert_eq!(table[255].to_le_bytes(), bytes[2040..]);
+    }
+
+    #[test]
+    fn purposes_do_not_share_keys() {
+        let page = [9; 512];
+        let id = keys().chunk_id(&page);
+
+        assert_eq!(id.0, *blake3::keyed_hash(&[1; 32], &page).as_bytes());
+        assert_eq!(keys().page_hash(&page), blake3::keyed_hash(&[3; 32], &page).as_bytes()[..16]);
+        let mut identity = keys().image_identity(512, 1);
+        identity.update(&keys().page_hash(&page));
+        let input = [&[0, 2, 0, 0, 1, 0, 0, 0], &keys().page_hash(&page)[..]].concat();
+        assert_eq!(identity.finish().0, *blake3::keyed_hash(&[4; 32], &input).as_bytes());
+    }
+}

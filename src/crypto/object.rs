@@ -105,3 +105,73 @@ fn open(key: &ObjectKey, header: &Header, mut object: Vec<u8>) -> Result<Vec<u8>
     let framed = key.open(0, Role::Body, &header.encode(), body)?;
     Ok(frame::decode(framed, OBJECT_PLAIN_BYTES_MAX)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::keys::tests::{keys, ring};
+
+    const ID: [u8; 32] = [0x1d; 32];
+
+    fn sealed() -> Vec<u8> {
+        seal_object(&keys(), Kind::Snapshot, &ID, &[7; 500])
+    }
+
+    fn opened(object: Vec<u8>) -> Result<Vec<u8>, Error> {
+        open_object(&keys(), Kind::Snapshot, &ID, object)
+    }
+
+    #[test]
+    fn a_sealed_object_opens_under_its_own_name_only() {
+        let keys = keys();
+        let other_repository = Keys { repository: RepositoryId([9; 32]), ..keys.clone() };
+
+        assert_eq!(opened(sealed()), Ok(vec![7; 500]));
+        assert!(open_object(&keys, Kind::Pending, &ID, sealed()).is_err());
+        assert!(open_object(&keys, Kind::Snapshot, &[0; 32], sealed()).is_err());
+        assert!(open_object(&other_repository, Kind::Snapshot, &ID, sealed()).is_err());
+    }
+
+    #[test]
+    fn an_object_whose_header_was_exchanged_does_not_open() {
+        let pending = seal_object(&keys(), Kind::Pending, &ID, &[7; 500]);
+        let forged = [&sealed()[..HEADER_BYTES], &pending[HEADER_BYTES..]].concat();
+
+        assert_eq!(opened(forged), Err(Error::Unauthentic));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_shows() {
+        let object = sealed();
+        for bit in 0..object.len() * 8 {
+            let mut flipped = object.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(opened(flipped).is_err(), "bit {bit}");
+        }
+        for length in 0..object.len() {
+            assert!(opened(object[..length].to_vec()).is_err(), "{length} bytes");
+        }
+        assert!(opened([&object[..], &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn objects_of_older_epochs_open_and_those_of_unknown_ones_say_so() {
+        let mut rotated = keys();
+        rotated.epochs.push((9, Secret32::new([9; 32])));
+        let newer = seal_object(&rotated, Kind::Snapshot, &ID, b"x");
+
+        assert_eq!(open_object(&rotated, Kind::Snapshot, &ID, sealed()), Ok(vec![7; 500]));
+        assert_eq!(opened(newer), Err(Error::UnknownEpoch(9)));
+    }
+
+    #[test]
+    fn a_ring_opens_under_its_master_key_only() {
+        let repository = keys().repository;
+        let master = Secret32::new([3; 32]);
+        let object = seal_ring(&master, repository, &ID, &ring());
+
+        assert_eq!(open_ring(&master, &repository, &ID, object.clone()), Ok(ring()));
+        let other = Secret32::new([4; 32]);
+        assert_eq!(open_ring(&other, &repository, &ID, object), Err(Error::Unauthentic));
+    }
+}

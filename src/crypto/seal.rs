@@ -138,3 +138,89 @@ fn nonce(number: u64, role: Role) -> [u8; 12] {
     nonce[8..].copy_from_slice(&(role as u32).to_le_bytes());
     nonce
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    const HEADER: [u8; HEADER_BYTES] = [0x88; HEADER_BYTES];
+
+    fn key() -> ObjectKey {
+        ObjectKey::derive(&Secret32::new([1; 32]), Kind::Pack, &[2; 32])
+    }
+
+    #[test]
+    fn what_was_sealed_opens_in_the_same_allocation() {
+        let mut plain = Vec::with_capacity(5 + TAG_BYTES);
+        plain.extend_from_slice(b"hello");
+        let allocation = plain.as_ptr();
+
+        let sealed = key().seal(3, Role::Blob, &HEADER, plain);
+        assert_eq!((sealed.len(), sealed.as_ptr()), (21, allocation));
+        let opened = key().open(3, Role::Blob, &HEADER, sealed).unwrap();
+        assert_eq!((&opened[..], opened.as_ptr()), (&b"hello"[..], allocation));
+    }
+
+    #[test]
+    fn the_nonce_is_number_then_role() {
+        assert_eq!(nonce(0x0102, Role::LastFrame), [2, 1, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0]);
+    }
+
+    #[test]
+    fn nothing_opens_in_another_place() {
+        let sealed = key().seal(3, Role::Blob, &HEADER, b"hello".to_vec());
+        let opened =
+            |key: ObjectKey, number, role, header| key.open(number, role, header, sealed.clone());
+        let mut other_header = HEADER;
+        other_header[87] ^= 1;
+        let other_kind = ObjectKey::derive(&Secret32::new([1; 32]), Kind::Segment, &[2; 32]);
+        let other_id = ObjectKey::derive(&Secret32::new([1; 32]), Kind::Pack, &[3; 32]);
+        let other_base = ObjectKey::derive(&Secret32::new([2; 32]), Kind::Pack, &[2; 32]);
+
+        assert!(opened(key(), 3, Role::Blob, &HEADER).is_ok());
+        assert_eq!(opened(key(), 4, Role::Blob, &HEADER), Err(Error::Unauthentic));
+        assert_eq!(opened(key(), 3, Role::Table, &HEADER), Err(Error::Unauthentic));
+        assert_eq!(opened(key(), 3, Role::Blob, &other_header), Err(Error::Unauthentic));
+        for key in [other_kind, other_id, other_base] {
+            assert_eq!(opened(key, 3, Role::Blob, &HEADER), Err(Error::Unauthentic));
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_shows() {
+        let sealed = key().seal(0, Role::Table, &HEADER, b"hello".to_vec());
+        for bit in 0..sealed.len() * 8 {
+            let mut flipped = sealed.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(key().open(0, Role::Table, &HEADER, flipped).is_err(), "bit {bit}");
+        }
+        for length in 0..sealed.len() {
+            let cut = sealed[..length].to_vec();
+            assert!(key().open(0, Role::Table, &HEADER, cut).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_seal_that_does_not_open_is_left_as_it_was() {
+        let sealed = key().seal(0, Role::Table, &HEADER, b"hello".to_vec());
+        let mut tried = sealed.clone();
+
+        assert!(key().open_in_place(1, Role::Table, &HEADER, &mut tried).is_err());
+        assert_eq!(tried, sealed);
+    }
+
+    #[test]
+    fn a_key_prints_its_name_only() {
+        assert_eq!(format!("{:?}", key()), "ObjectKey");
+    }
+
+    proptest! {
+        #[test]
+        fn every_plaintext_survives(plain in vec(any::<u8>(), 0..300), number: u64) {
+            let sealed = key().seal(number, Role::Frame, &HEADER, plain.clone());
+            prop_assert_eq!(key().open(number, Role::Frame, &HEADER, sealed), Ok(plain));
+        }
+    }
+}

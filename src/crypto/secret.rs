@@ -87,3 +87,53 @@ impl fmt::Debug for Credential {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_survives_its_text() {
+        let key: [u8; 32] = std::array::from_fn(|at| at as u8 * 8);
+
+        let text = key_file_text(&key);
+        assert_eq!(text.len(), 65);
+        assert!(text.starts_with("000810") && text.ends_with("f8\n"));
+        let read = Credential::from_key_file(text.as_bytes()).unwrap();
+        assert!(matches!(read, Credential::KeyFile(read) if read == key));
+        assert!(Credential::from_key_file(text.trim_end().as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn other_texts_are_no_key_files() {
+        let digits = "0f".repeat(32);
+        for text in [&digits[1..], &format!("{digits}0"), &format!("g{}", &digits[1..]), ""] {
+            let outcome = Credential::from_key_file(text.as_bytes()).map(|_| ());
+            assert_eq!(outcome, Err(Error::NotAKeyFile), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_line_end_is_not_part_of_a_passphrase() {
+        for (file, passphrase) in [
+            ("a b", "a b"),
+            ("a\n", "a"),
+            ("a\r\n", "a"),
+            ("a\n\n", "a\n"),
+            ("a\r", "a\r"),
+            (" a \n", " a "),
+            ("\n", ""),
+        ] {
+            match &Credential::from_passphrase_file(file.into()) {
+                Credential::Passphrase(read) => assert_eq!(read, passphrase.as_bytes()),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn secrets_print_their_names_only() {
+        assert_eq!(format!("{:?}", Secret32::new([7; 32])), "Secret32");
+        assert_eq!(format!("{:?}", Credential::Passphrase(b"x".to_vec())), "Passphrase");
+    }
+}

@@ -204,3 +204,117 @@ fn label_bytes(label: &str) -> [u8; LABEL_BYTES] {
     bytes[..kept.len()].copy_from_slice(kept);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: Derivation = Derivation::Passphrase { memory_kib: 64, passes: 1, lanes: 1 };
+
+    fn new_slot() -> NewSlot<'static> {
+        NewSlot {
+            repository: RepositoryId([0xaa; 32]),
+            id: ObjectId([0xbb; 32]),
+            label: "owner's laptop ü",
+            created: 77,
+            salt: [0x5a; 32],
+        }
+    }
+
+    fn master() -> Secret32 {
+        Secret32::new([0x3a; 32])
+    }
+
+    fn passphrase(text: &str) -> Credential {
+        Credential::Passphrase(text.into())
+    }
+
+    fn opened(object: &[u8], credential: &Credential) -> Result<OpenedSlot, Error> {
+        unwrap(object, &RepositoryId([0xaa; 32]), &ObjectId([0xbb; 32]), credential)
+    }
+
+    fn key_file_slot() -> Vec<u8> {
+        new_slot().wrap(&Credential::KeyFile([9; 32]), &master()).unwrap()
+    }
+
+    #[test]
+    fn each_credential_opens_its_own_slot_at_the_costs_of_the_spec() {
+        let right = passphrase("correct horse");
+        let object = new_slot().wrap(&right, &master()).unwrap();
+
+        let slot = opened(&object, &right).unwrap();
+        assert_eq!(slot.master.expose(), master().expose());
+        assert_eq!((&slot.label[..], slot.created), ("owner's laptop ", 77));
+        assert_eq!(object[HEADER_BYTES + 4..][..12], [0, 0, 1, 0, 3, 0, 0, 0, 1, 0, 0, 0]);
+        let slot = opened(&key_file_slot(), &Credential::KeyFile([9; 32])).unwrap();
+        assert_eq!(slot.master.expose(), master().expose());
+    }
+
+    #[test]
+    fn wrong_credentials_are_told_from_damage() {
+        let object = new_slot().wrap_at_cost(&passphrase("right"), CHEAP, &master()).unwrap();
+        let refused = |credential| opened(&object, &credential).map(|_| ());
+
+        assert_eq!(refused(passphrase("right")), Ok(()));
+        assert_eq!(refused(passphrase("wrong")), Err(Error::WrongCredential));
+        assert_eq!(refused(passphrase("right\n")), Err(Error::WrongCredential));
+        assert_eq!(refused(Credential::KeyFile([9; 32])), Err(Error::WrongCredential));
+        let mut damaged = object.clone();
+        damaged[HEADER_BYTES + 167] ^= 1;
+        let outcome = opened(&damaged, &passphrase("right")).map(|_| ());
+        assert_eq!(outcome, Err(Error::Unauthentic));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_shows() {
+        let object = key_file_slot();
+        let right = Credential::KeyFile([9; 32]);
+        for bit in 0..object.len() * 8 {
+            let mut flipped = object.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(opened(&flipped, &right).is_err(), "bit {bit}");
+        }
+        for length in 0..object.len() {
+            assert!(opened(&object[..length], &right).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_slot_is_bound_to_its_repository_and_its_id() {
+        let right = Credential::KeyFile([9; 32]);
+        let object = key_file_slot();
+        let other = [1; 32];
+
+        assert!(unwrap(&object, &RepositoryId(other), &ObjectId([0xbb; 32]), &right).is_err());
+        assert!(unwrap(&object, &RepositoryId([0xaa; 32]), &ObjectId(other), &right).is_err());
+        let mut renamed = object;
+        renamed[48..80].copy_from_slice(&other);
+        let outcome = unwrap(&renamed, &RepositoryId([0xaa; 32]), &ObjectId(other), &right);
+        assert_eq!(outcome.map(|_| ()), Err(Error::WrongCredential));
+    }
+
+    #[test]
+    fn costs_beyond_the_limits_are_refused_before_they_are_paid() {
+        let at_cost = |memory_kib: u32, passes: u32, lanes: u32| {
+            let mut object = new_slot().wrap_at_cost(&passphrase("x"), CHEAP, &master()).unwrap();
+            for (at, cost) in [(4, memory_kib), (8, passes), (12, lanes)] {
+                object[HEADER_BYTES + at..][..4].copy_from_slice(&cost.to_le_bytes());
+            }
+            opened(&object, &passphrase("x")).map(|_| ())
+        };
+
+        assert_eq!(at_cost(64, 16, 4), Err(Error::WrongCredential));
+        for (memory_kib, passes, lanes) in [
+            (131_073, 1, 1),
+            (u32::MAX, 1, 1),
+            (64, 17, 1),
+            (64, 1, 5),
+            (64, 0, 1),
+            (0, 1, 1),
+            (8, 1, 4),
+        ] {
+            let outcome = at_cost(memory_kib, passes, lanes);
+            assert!(matches!(outcome, Err(Error::Excessive { .. })), "{outcome:?}");
+        }
+    }
+}

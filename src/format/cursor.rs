@@ -209,3 +209,106 @@ pub fn put_moment(out: &mut Vec<u8>, (seconds, nanoseconds): (i64, u32)) {
 const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn uvarint_of(bytes: &[u8]) -> Result<u64, Error> {
+        let mut cursor = Cursor::new("test", bytes);
+        let value = cursor.uvarint()?;
+        cursor.finish().map(|()| value)
+    }
+
+    fn corrupt(at: u64, why: &'static str) -> Error {
+        Error::Corrupt { object: "test", at, why }
+    }
+
+    #[test]
+    fn integers_have_the_bytes_of_the_spec() {
+        let golden: [(u64, &[u8]); 6] = [
+            (0, &[0]),
+            (127, &[0x7f]),
+            (128, &[0x80, 0x01]),
+            (300, &[0xac, 0x02]),
+            (1 << 63, &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01]),
+            (u64::MAX, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+        ];
+        for (value, bytes) in golden {
+            let mut out = Vec::new();
+            put_uvarint(&mut out, value);
+            assert_eq!(out, bytes);
+            assert_eq!(uvarint_bytes(value), bytes.len());
+            assert_eq!(uvarint_of(bytes), Ok(value));
+        }
+    }
+
+    #[test]
+    fn signed_integers_are_zigzag() {
+        for (value, byte) in [(0, 0), (-1, 1), (1, 2), (-64, 127)] {
+            let mut out = Vec::new();
+            put_svarint(&mut out, value);
+            assert_eq!(out, [byte]);
+        }
+    }
+
+    #[test]
+    fn integers_that_are_not_minimal_are_refused() {
+        let why = "an integer is not minimal";
+        assert_eq!(uvarint_of(&[0x80, 0x00]), Err(corrupt(2, why)));
+        assert_eq!(uvarint_of(&[0xff, 0x80, 0x00]), Err(corrupt(3, why)));
+    }
+
+    #[test]
+    fn integers_beyond_64_bits_are_refused() {
+        let mut bytes = [0xff; 10];
+        bytes[9] = 0x02;
+        assert_eq!(uvarint_of(&bytes), Err(corrupt(10, "an integer does not fit 64 bits")));
+        assert!(uvarint_of(&[0x80; 11]).is_err());
+    }
+
+    #[test]
+    fn a_count_of_more_items_than_bytes_is_refused_before_the_first_is_read() {
+        let mut cursor = Cursor::new("test", &[0; 64]);
+
+        assert_eq!(cursor.claim(2, 32), Ok(2));
+        assert_eq!(cursor.claim(3, 32), Err(corrupt(0, ENDS_TOO_EARLY)));
+        assert_eq!(cursor.claim(u64::MAX, 1), Err(corrupt(0, ENDS_TOO_EARLY)));
+        assert!(cursor.ran_out());
+    }
+
+    #[test]
+    fn errors_of_nested_bytes_point_into_the_whole_object() {
+        let mut outer = Cursor::new("test", &[0, 1, 2, 3, 4]);
+        let _ = outer.take(2).unwrap();
+        let mut inner = outer.nested(2).unwrap();
+        let _ = inner.u8().unwrap();
+
+        assert_eq!(inner.u16(), Err(corrupt(3, ENDS_TOO_EARLY)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_integer_survives(value: u64, signed: i64) {
+            let mut out = Vec::new();
+            put_uvarint(&mut out, value);
+            prop_assert_eq!(out.len(), uvarint_bytes(value));
+            put_svarint(&mut out, signed);
+            let mut cursor = Cursor::new("test", &out);
+            prop_assert_eq!(cursor.uvarint(), Ok(value));
+            prop_assert_eq!(cursor.svarint(), Ok(signed));
+            prop_assert_eq!(cursor.finish(), Ok(()));
+        }
+
+        #[test]
+        fn what_decodes_is_what_would_be_written(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+            if let Ok(value) = uvarint_of(&bytes) {
+                let mut out = Vec::new();
+                put_uvarint(&mut out, value);
+                prop_assert_eq!(out, bytes);
+            }
+        }
+    }
+}

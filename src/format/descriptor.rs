@@ -84,7 +84,7 @@ impl Descriptor {
         let mut created = 0;
         let mut optional_features = Vec::new();
         let mut suite = 0;
-        while let Some(field) = fields.next()? {
+        while let Some(field) = fields.read()? {
             match field.tag {
                 1 => generation = field.decode()?,
                 2 => created = field.decode()?,
@@ -112,4 +112,78 @@ impl Descriptor {
 /// Returns the hash of a whole descriptor, which the key ring repeats.
 pub fn descriptor_hash(object: &[u8]) -> [u8; 32] {
     *blake3::hash(object).as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::samples::{breaks, every_truncation_fails};
+
+    fn descriptor() -> Descriptor {
+        Descriptor {
+            repository: RepositoryId([0xaa; 32]),
+            generation: 1,
+            created: 1_763_600_000_000_000_000,
+            optional_features: vec!["colour".to_owned()],
+            suite: Suite::ChaCha20Poly1305,
+        }
+    }
+
+    /// A descriptor with these fields, well formed otherwise.
+    fn object_of(fields: &[u8]) -> Vec<u8> {
+        let mut object = descriptor().encode().unwrap()[..HEADER_BYTES].to_vec();
+        object[80..88].copy_from_slice(&(fields.len() as u64 + 32).to_le_bytes());
+        object.extend_from_slice(fields);
+        let hash = blake3::hash(&object);
+        object.extend_from_slice(hash.as_bytes());
+        object
+    }
+
+    #[test]
+    fn a_descriptor_survives() {
+        let object = descriptor().encode().unwrap();
+
+        assert_eq!(Descriptor::decode(&object), Ok(descriptor()));
+        every_truncation_fails(&object, Descriptor::decode);
+        assert!(Descriptor::decode(&[&object[..], &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn every_flipped_bit_shows() {
+        let object = descriptor().encode().unwrap();
+        for bit in 0..object.len() * 8 {
+            let mut flipped = object.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Descriptor::decode(&flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_mandatory_feature_is_refused_by_name() {
+        let mut fields = FieldsWriter::default();
+        fields.put(3, &vec!["time travel".to_owned()]);
+        fields.put(5, &1u8);
+        let newer = Error::Newer { object: OBJECT, what: "feature time travel".to_owned() };
+
+        assert_eq!(Descriptor::decode(&object_of(&fields.finish())), Err(newer));
+    }
+
+    #[test]
+    fn a_suite_that_is_unknown_or_absent_is_refused() {
+        let mut fields = FieldsWriter::default();
+        fields.put(5, &2u8);
+
+        for fields in [fields.finish(), Vec::new()] {
+            let refused = Descriptor::decode(&object_of(&fields));
+            assert!(matches!(refused, Err(Error::Newer { .. })));
+        }
+    }
+
+    #[test]
+    fn a_body_without_room_for_its_hash_is_corrupt() {
+        let mut object = object_of(&[])[..HEADER_BYTES + 31].to_vec();
+        object[80..88].copy_from_slice(&31u64.to_le_bytes());
+
+        assert!(breaks(Descriptor::decode(&object), "ends too early"));
+    }
 }

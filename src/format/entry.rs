@@ -339,3 +339,6 @@ const fn bytes_bytes(bytes: &[u8]) -> usize {
 const fn unstorable(why: &'static str) -> Error {
     Error::Unstorable { object: OBJECT, why }
 }
+
+#[cfg(test)]
+mod tests;

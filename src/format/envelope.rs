@@ -197,3 +197,90 @@ impl Header {
 const fn corrupt(at: u64, why: &'static str) -> Error {
     Error::Corrupt { object: OBJECT, at, why }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::samples::{breaks, every_truncation_fails, hex};
+
+    fn pack_header() -> Header {
+        Header {
+            kind: Kind::Pack,
+            suite: Suite::ChaCha20Poly1305,
+            epoch: 0x0102,
+            repository: RepositoryId([0xaa; 32]),
+            object: [0xbb; 32],
+            body_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn the_header_has_the_bytes_of_the_spec() {
+        let header = Header { kind: Kind::Snapshot, body_bytes: 0x1122, ..pack_header() };
+        let expected = format!(
+            "5354494c4c505401{}{}{}{}{}{}{}",
+            "0100",
+            "08",
+            "01",
+            "02010000",
+            "aa".repeat(32),
+            "bb".repeat(32),
+            "2211000000000000"
+        );
+
+        assert_eq!(hex(&header.encode()), expected);
+        assert_eq!(Header::decode(&header.encode()), Ok(header));
+        every_truncation_fails(&header.encode(), Header::decode);
+    }
+
+    #[test]
+    fn unknown_versions_kinds_and_suites_are_refused_by_name() {
+        let newer = |at: usize, byte: u8| {
+            let mut bytes = pack_header().encode();
+            bytes[at] = byte;
+            match Header::decode(&bytes) {
+                Err(Error::Newer { what, .. }) => what,
+                other => panic!("{other:?}"),
+            }
+        };
+
+        assert_eq!(newer(8, 2), "format version 2");
+        assert_eq!(newer(10, 11), "kind 11");
+        assert_eq!(newer(11, 2), "suite 2");
+    }
+
+    #[test]
+    fn fields_that_the_kind_rules_out_are_corrupt() {
+        let decoded = |header: Header| Header::decode(&header.encode());
+
+        let suite = Suite::Clear;
+        assert!(breaks(decoded(Header { suite, ..pack_header() }), "another suite"));
+        assert!(breaks(decoded(Header { epoch: 0, ..pack_header() }), "epoch and kind"));
+        assert!(breaks(decoded(Header { body_bytes: 1, ..pack_header() }), "length and kind"));
+        let ring = Header { kind: Kind::Ring, body_bytes: 9, ..pack_header() };
+        assert!(breaks(decoded(ring), "epoch and kind"));
+    }
+
+    #[test]
+    fn another_object_is_not_the_one_that_was_asked_for() {
+        let header = pack_header();
+        let (repository, object) = (header.repository, header.object);
+
+        assert_eq!(header.expect(Kind::Pack, &repository, &object), Ok(()));
+        assert!(breaks(header.expect(Kind::Snapshot, &repository, &object), "another kind"));
+        let other = RepositoryId([1; 32]);
+        assert!(breaks(header.expect(Kind::Pack, &other, &object), "another repository"));
+        assert!(breaks(header.expect(Kind::Pack, &repository, &[1; 32]), "another object"));
+    }
+
+    #[test]
+    fn a_cut_or_grown_object_differs_from_its_length() {
+        let header = Header { kind: Kind::Pending, body_bytes: 12, ..pack_header() };
+
+        assert_eq!(header.expect_length(100), Ok(()));
+        assert!(header.expect_length(99).is_err());
+        assert!(header.expect_length(101).is_err());
+        let endless = Header { body_bytes: u64::MAX, ..header };
+        assert!(endless.expect_length(87).is_err());
+    }
+}

@@ -97,7 +97,7 @@ impl<'a> FieldsReader<'a> {
     }
 
     /// Returns the next field, or nothing at the end.
-    pub fn next(&mut self) -> Result<Option<Field<'a>>, Error> {
+    pub fn read(&mut self) -> Result<Option<Field<'a>>, Error> {
         if self.cursor.remaining() == 0 {
             return Ok(None);
         }
@@ -135,5 +135,88 @@ impl<'a> Field<'a> {
             return Err(self.value.newer(format!("mandatory field {}", self.tag)));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::samples::{breaks, hex};
+
+    fn list() -> Vec<u8> {
+        let mut fields = FieldsWriter::default();
+        fields.put(1, &0x0102u32);
+        fields.put_unless_default(2, &String::new());
+        fields.put(300, &"é".to_owned());
+        fields.finish()
+    }
+
+    fn tags(bytes: &[u8]) -> Result<Vec<u16>, Error> {
+        let mut fields = FieldsReader::of_object("list", bytes)?;
+        let mut tags = Vec::new();
+        while let Some(field) = fields.read()? {
+            tags.push(field.tag);
+            field.skip_unknown()?;
+        }
+        Ok(tags)
+    }
+
+    #[test]
+    fn a_list_has_the_bytes_of_the_spec() {
+        let expected = "01000400000002010000".to_owned() + "2c010a0000000200000000000000c3a9";
+
+        assert_eq!(hex(&list()), expected);
+        assert_eq!(tags(&list()), Ok(vec![1, 300]));
+    }
+
+    #[test]
+    fn a_list_ends_with_a_whole_field() {
+        for length in 0..list().len() {
+            assert_eq!(tags(&list()[..length]).is_ok(), [0, 10].contains(&length), "{length}");
+        }
+    }
+
+    #[test]
+    fn tags_that_do_not_ascend_are_corrupt() {
+        let field = |tag: u8| [tag, 0, 0, 0, 0, 0];
+
+        assert!(breaks(tags(&[field(2), field(1)].concat()), "do not ascend"));
+        assert!(breaks(tags(&[field(1), field(1)].concat()), "do not ascend"));
+    }
+
+    #[test]
+    fn unknown_fields_are_skipped_unless_they_are_mandatory() {
+        let mut fields = FieldsWriter::default();
+        fields.put(0x7fff, &1u8);
+        fields.put(0x8000, &1u8);
+        let bytes = fields.finish();
+
+        assert_eq!(tags(&bytes[..7]), Ok(vec![0x7fff]));
+        let newer = Error::Newer { object: "list", what: "mandatory field 32768".to_owned() };
+        assert_eq!(tags(&bytes), Err(newer));
+    }
+
+    #[test]
+    fn a_value_of_another_shape_is_corrupt_where_it_lies() {
+        let bytes = list();
+        let mut fields = FieldsReader::of_object("list", &bytes).unwrap();
+        let first = fields.read().unwrap().unwrap();
+        let why = "a field does not hold what its tag says";
+
+        assert_eq!(first.decode::<u64>(), Err(Error::Corrupt { object: "list", at: 6, why }));
+    }
+
+    #[test]
+    fn a_list_longer_than_an_object_is_refused_on_both_sides() {
+        let mut fields = FieldsWriter::default();
+        fields.put_raw(1, &vec![0; OBJECT_PLAIN_BYTES_MAX - 6]);
+        let full = fields.finish_object("list").unwrap();
+        assert!(tags(&full).is_ok());
+
+        let mut fields = FieldsWriter::default();
+        fields.put_raw(1, &full);
+        let bytes = FieldsWriter { bytes: fields.bytes.clone(), last: None }.finish();
+        assert!(breaks(fields.finish_object("list"), "too long"));
+        assert!(breaks(tags(&bytes), "too long"));
     }
 }

@@ -100,3 +100,97 @@ fn put_header(out: &mut Vec<u8>, codec: Codec, plain_bytes: usize) {
     out.push(codec as u8);
     out.extend_from_slice(&plain_bytes.to_le_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::format::samples::{breaks, every_truncation_fails, hex};
+
+    fn compressed(plain: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        put_compressed(&mut frame, plain);
+        frame
+    }
+
+    /// Bytes that no compressor sees through.
+    fn noise(bytes: usize) -> Vec<u8> {
+        let mut noise = vec![0; bytes];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        noise
+    }
+
+    #[test]
+    fn a_stored_frame_has_the_bytes_of_the_spec() {
+        let mut frame = b"before".to_vec();
+        put_stored(&mut frame, b"abc");
+
+        assert_eq!(hex(&frame[6..]), "0003000000616263");
+        assert_eq!(decode(frame.split_off(6), 3), Ok(b"abc".to_vec()));
+        every_truncation_fails(&[0, 3, 0, 0, 0, 1, 2, 3], |bytes| decode(bytes.to_vec(), 3));
+        assert!(breaks(decode(vec![0, 3, 0, 0, 0, 1, 2, 3, 4], 9), "differ"));
+    }
+
+    #[test]
+    fn what_saves_too_little_is_stored() {
+        let plain = noise(100_000);
+        let ordered = [&plain[..], &[7; 10_000]].concat();
+
+        assert_eq!(compressed(&plain)[0], Codec::Stored as u8);
+        assert_eq!(compressed(&plain).len(), 100_005);
+        assert_eq!(compressed(&ordered)[0], Codec::Zstd as u8);
+        assert_eq!(decode(compressed(&ordered), 200_000), Ok(ordered));
+    }
+
+    #[test]
+    fn a_frame_leaves_room_for_its_tag() {
+        for plain in [vec![7; 100_000], noise(100_000), Vec::new()] {
+            let frame = compressed(&plain);
+            assert!(frame.capacity() >= frame.len() + SEAL_ROOM_BYTES);
+        }
+    }
+
+    #[test]
+    fn more_plaintext_than_allowed_is_refused_before_it_is_decompressed() {
+        let frame = compressed(&[7; 100_000]);
+
+        assert_eq!(decode(frame.clone(), 100_000).map(|plain| plain.len()), Ok(100_000));
+        assert!(breaks(decode(frame, 99_999), "more plaintext than is allowed"));
+    }
+
+    #[test]
+    fn a_plain_length_that_lies_is_corrupt() {
+        for claimed in [0u32, 99_999, 100_001] {
+            let mut frame = compressed(&[7; 100_000]);
+            frame[1..5].copy_from_slice(&claimed.to_le_bytes());
+            assert!(breaks(decode(frame, 200_000), "to its plain length"), "{claimed}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_exactly_one_zstd_frame() {
+        let frame = compressed(&[7; 1000]);
+        every_truncation_fails(&frame, |bytes| decode(bytes.to_vec(), 1000));
+        let doubled = [&frame[..], &frame[5..]].concat();
+        assert!(breaks(decode(doubled, 4000), "one whole zstd frame"));
+        let skippable = [&[1, 0, 0, 0, 0][..], &[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]].concat();
+        assert!(decode(skippable, 4000).is_err());
+        assert!(matches!(decode(vec![2, 0, 0, 0, 0], 9), Err(Error::Newer { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn every_plaintext_survives(plain in vec(0..4u8, 0..3000)) {
+            prop_assert_eq!(decode(compressed(&plain), 3000), Ok(plain));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..200), codec in 0..2u8) {
+            if let Some(first) = bytes.first_mut() {
+                *first = codec;
+            }
+            let _ = decode(bytes, 1000);
+        }
+    }
+}

@@ -204,3 +204,90 @@ impl Witness {
 pub const fn is_page_size(bytes: u32) -> bool {
     bytes.is_power_of_two() && PAGE_BYTES_MIN <= bytes && bytes <= PAGE_BYTES_MAX
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::format::samples::{any_image, breaks, chunk_id, every_truncation_fails, hex, image};
+
+    #[test]
+    fn an_image_has_the_bytes_of_the_spec() {
+        let expected = [
+            format!("018020ac02{}40fa01", "77".repeat(32)),
+            format!("00800101{}", "b0".repeat(32)),
+            "000000".to_owned(),
+            format!("00f40301{}", "b1".repeat(32)),
+            "dc0b0102".to_owned(),
+            "809af3910d05".to_owned(),
+            "01811082800880804b".to_owned(),
+            "b08af3910dff93ebdc0301".to_owned() + "00",
+        ];
+
+        let bytes = image().encode().unwrap();
+        assert_eq!(hex(&bytes), expected.concat());
+        assert_eq!(Image::decode(&bytes), Ok(image()));
+        every_truncation_fails(&bytes, Image::decode);
+    }
+
+    #[test]
+    fn an_empty_database_is_an_image_without_pages() {
+        let empty = Image {
+            page_bytes: 0,
+            page_count: 0,
+            group_pages: 0,
+            base_pages: 0,
+            base: Stream::default(),
+            recent: Stream::default(),
+            witnesses: Vec::new(),
+            ..image()
+        };
+
+        assert_eq!(Image::decode(&empty.encode().unwrap()), Ok(empty));
+    }
+
+    #[test]
+    fn every_rule_of_images_is_enforced() {
+        let refused = |change: fn(&mut Image), words| {
+            let mut image = image();
+            change(&mut image);
+            breaks(image.encode(), words)
+        };
+
+        assert!(refused(|image| image.page_bytes = 256, "power of two"));
+        assert!(refused(|image| image.page_bytes = 5000, "power of two"));
+        assert!(refused(|image| image.page_bytes = 131_072, "power of two"));
+        assert!(refused(|image| image.page_bytes = 0, "empty database has pages"));
+        assert!(refused(|image| image.page_count = u32::MAX, "more pages"));
+        assert!(refused(|image| image.group_pages = 0, "hold no pages"));
+        assert!(refused(|image| image.group_pages = 1025, "longer than a chunk"));
+        assert!(refused(|image| image.base_pages = 257, "do not go together"));
+        assert!(refused(|image| image.base.bytes = 96, "do not go together"));
+        assert!(refused(|image| image.recent.bytes = (1 << 30) + 1, "page map is too long"));
+        assert!(refused(|image| image.recent.ids = vec![chunk_id(9); 501], "too many ids"));
+        assert!(refused(|image| image.recent.ids.clear(), "empty and is not"));
+        assert!(refused(|image| image.witnesses = vec![image.witnesses[0]; 3], "witnesses"));
+    }
+
+    #[test]
+    fn what_only_a_newer_program_knows_is_refused_by_name() {
+        let newer = |at: usize, byte: u8| {
+            let mut bytes = image().encode().unwrap();
+            bytes[at] = byte;
+            matches!(Image::decode(&bytes), Err(Error::Newer { .. }))
+        };
+        let method = image().encode().unwrap().len() - 29;
+
+        assert!(newer(0, 2));
+        assert!(newer(method, 3));
+        assert!(newer(method + 1, 4));
+    }
+
+    proptest! {
+        #[test]
+        fn every_image_survives(image in any_image()) {
+            prop_assert_eq!(Image::decode(&image.encode().unwrap()), Ok(image));
+        }
+    }
+}

@@ -18,6 +18,8 @@ pub mod patch;
 pub mod record;
 mod record_codec;
 pub mod ring;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod segment;
 pub mod slot;
 pub mod stream;

@@ -182,3 +182,104 @@ fn read_version(cursor: &mut Cursor<'_>) -> Result<(), Error> {
         unknown => Err(cursor.newer(format!("node version {unknown}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::format::samples::{any_entry, breaks, file};
+
+    fn node(names: &[&str]) -> Vec<u8> {
+        let mut bytes = vec![NODE_VERSION];
+        names.iter().for_each(|name| file(name).encode_into(&mut bytes).unwrap());
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
+        NodeReader::new(bytes).collect()
+    }
+
+    fn decode_in_pieces(bytes: &[u8], piece_bytes: usize) -> Result<Vec<Entry>, Error> {
+        let mut decoder = NodeDecoder::default();
+        let mut entries = Vec::new();
+        for piece in bytes.chunks(piece_bytes) {
+            entries.extend(decoder.decode(piece)?);
+        }
+        decoder.finish().map(|()| entries)
+    }
+
+    #[test]
+    fn a_node_is_its_version_and_its_entries() {
+        let bytes = node(&["a", "b"]);
+
+        assert_eq!(read(&bytes), Ok(vec![file("a"), file("b")]));
+        assert_eq!(read(&[1]), Ok(vec![]));
+        assert!(breaks(read(&[]), "ends too early"));
+        assert!(matches!(read(&[2]), Err(Error::Newer { .. })));
+    }
+
+    #[test]
+    fn names_that_do_not_ascend_are_corrupt() {
+        for names in [["b", "a"], ["a", "a"], ["ab", "a"]] {
+            assert!(breaks(read(&node(&names)), "do not ascend"));
+            assert!(breaks(decode_in_pieces(&node(&names), 7), "do not ascend"));
+        }
+        assert!(read(&node(&["a", "a\u{1}", "aa"])).is_ok());
+    }
+
+    #[test]
+    fn a_node_that_is_cut_short_shows_at_its_end() {
+        let bytes = node(&["a", "b"]);
+        let second = node(&["a"]).len();
+
+        for length in (0..bytes.len()).filter(|length| ![1, second].contains(length)) {
+            assert!(read(&bytes[..length]).is_err(), "{length}");
+            assert!(decode_in_pieces(&bytes[..length], 50).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn damage_in_a_piece_is_told_from_a_piece_that_ends_too_early() {
+        let mut bytes = node(&["a", "b"]);
+        bytes[2] = b'/';
+
+        let mut decoder = NodeDecoder::default();
+        assert!(breaks(decoder.decode(&bytes[..200]), "a folder can have"));
+    }
+
+    #[test]
+    fn an_entry_that_never_ends_is_given_up() {
+        let mut decoder = NodeDecoder::default();
+        let start = node(&["a"]);
+        let _ = decoder.decode(&start[..start.len() - 1]).unwrap();
+        let endless = [&[0x01, 0xc8][..], &put_length(ENTRY_BYTES_MAX as u64)].concat();
+        let _ = decoder.decode(&endless).unwrap();
+
+        let given_up =
+            (0..ENTRY_BYTES_MAX / 4096 + 1).find_map(|_| decoder.decode(&[0; 4096]).err());
+        assert!(given_up.is_some());
+    }
+
+    fn put_length(length: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        crate::format::cursor::put_uvarint(&mut out, length);
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn every_node_survives_in_pieces_of_any_size(
+            mut entries in vec(any_entry(), 0..8),
+            piece_bytes in 1..3000usize,
+        ) {
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            entries.dedup_by(|a, b| a.name == b.name);
+            let mut bytes = vec![NODE_VERSION];
+            entries.iter().for_each(|entry| entry.encode_into(&mut bytes).unwrap());
+
+            prop_assert_eq!(read(&bytes), Ok(entries.clone()));
+            prop_assert_eq!(decode_in_pieces(&bytes, piece_bytes), Ok(entries));
+        }
+    }
+}

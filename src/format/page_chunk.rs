@@ -208,3 +208,6 @@ const fn corrupt(why: &'static str) -> Error {
 const fn unstorable(why: &'static str) -> Error {
     Error::Unstorable { object: OBJECT, why }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,3 +133,68 @@ pub(crate) fn read_next_page(cursor: &mut Cursor<'_>, previous: u32) -> Result<u
     }
     Ok(previous + step as u32)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::format::samples::{any_page_map, breaks, chunk_id, every_truncation_fails, hex};
+
+    fn map() -> PageMap {
+        PageMap {
+            chunks: vec![chunk_id(0xc0), chunk_id(0xc1)],
+            entries: vec![
+                PageEntry { page: 1, chunk: 1, slot: 0 },
+                PageEntry { page: 300, chunk: 0, slot: 63 },
+            ],
+        }
+    }
+
+    #[test]
+    fn a_page_map_has_the_bytes_of_the_spec() {
+        let expected = format!("0102{}{}0201ab020100003f", "c0".repeat(32), "c1".repeat(32));
+
+        let bytes = map().encode().unwrap();
+        assert_eq!(hex(&bytes), expected);
+        assert_eq!(PageMap::decode(&bytes), Ok(map()));
+        every_truncation_fails(&bytes, PageMap::decode);
+    }
+
+    #[test]
+    fn a_page_is_found_by_its_number() {
+        assert_eq!(map().get(300).map(|entry| entry.slot), Some(63));
+        assert_eq!(map().get(2), None);
+    }
+
+    #[test]
+    fn every_rule_of_page_maps_is_enforced_on_both_sides() {
+        let written = |page, chunk, slot| {
+            let mut map = map();
+            map.entries[1] = PageEntry { page, chunk, slot };
+            map.encode()
+        };
+        assert!(written(PAGE_COUNT_MAX, 1, 63).is_ok());
+        assert!(breaks(written(1, 0, 0), "do not ascend"));
+        assert!(breaks(written(u32::MAX, 0, 0), "more pages"));
+        assert!(breaks(written(2, 2, 0), "beyond the table"));
+        assert!(breaks(written(2, 0, 64), "too high"));
+
+        let read = |tail: &[u8]| PageMap::decode(&[&[1, 1][..], &[7; 32], tail].concat());
+        assert!(read(&[1, 1, 0, 0]).is_ok());
+        assert!(breaks(read(&[1, 0, 0, 0]), "do not ascend"));
+        assert!(breaks(read(&[1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0]), "more pages"));
+        assert!(breaks(read(&[1, 1, 1, 0]), "beyond the table"));
+        assert!(breaks(read(&[1, 1, 0, 64]), "too high"));
+        assert!(breaks(read(&[1, 1, 0, 0, 0]), "follow the end"));
+        assert!(breaks(read(&[0xff, 0xff, 0xff, 0x7f, 1, 0, 0]), "ends too early"));
+        assert!(matches!(PageMap::decode(&[2, 0, 0]), Err(Error::Newer { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn every_page_map_survives(map in any_page_map()) {
+            prop_assert_eq!(PageMap::decode(&map.encode().unwrap()), Ok(map));
+        }
+    }
+}

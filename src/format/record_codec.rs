@@ -64,7 +64,7 @@ impl Record {
     pub fn decode(plain: &[u8]) -> Result<Self, Error> {
         let mut record = Self::blank();
         let mut fields = FieldsReader::of_object(RECORD, plain)?;
-        while let Some(field) = fields.next()? {
+        while let Some(field) = fields.read()? {
             record.read_field(field)?;
         }
         match record.broken_rule() {
@@ -176,7 +176,7 @@ impl Part {
     fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut fields = FieldsReader::new(Cursor::new(PART, bytes));
         let mut draft = PartDraft::default();
-        while let Some(field) = fields.next()? {
+        while let Some(field) = fields.read()? {
             draft.read_field(field)?;
         }
         let part = draft.finish().ok_or_else(|| fields.corrupt("kind and content differ"))?;
@@ -309,3 +309,6 @@ fn read_bool(field: Field<'_>) -> Result<bool, Error> {
         _ => Err(not_a_flag),
     }
 }
+
+#[cfg(test)]
+mod tests;

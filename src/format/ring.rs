@@ -53,7 +53,7 @@ impl Ring {
             descriptor_hash: [0; 32],
         };
         let mut known = 0;
-        while let Some(field) = fields.next()? {
+        while let Some(field) = fields.read()? {
             known += u32::from((1..=7).contains(&field.tag));
             match field.tag {
                 1 => ring.generation = field.decode()?,
@@ -86,5 +86,57 @@ impl fmt::Debug for Ring {
             .field("generation", &self.generation)
             .field("epochs", &epochs)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::samples::breaks;
+
+    fn ring() -> Ring {
+        Ring {
+            generation: 2,
+            chunk: [1; 32],
+            cut: [2; 32],
+            page: [3; 32],
+            identity: [4; 32],
+            epochs: vec![(1, [5; 32]), (3, [6; 32])],
+            descriptor_hash: [7; 32],
+        }
+    }
+
+    fn decoded(epochs: Vec<(u32, [u8; 32])>) -> Result<Ring, Error> {
+        Ring::decode(&Ring { epochs, ..ring() }.encode())
+    }
+
+    #[test]
+    fn a_ring_survives_whole_or_not_at_all() {
+        let plain = ring().encode();
+
+        assert_eq!(Ring::decode(&plain), Ok(ring()));
+        for length in 0..plain.len() {
+            assert!(Ring::decode(&plain[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn epochs_ascend_from_one() {
+        assert!(decoded(vec![(1, [5; 32])]).is_ok());
+        assert!(breaks(decoded(vec![]), "no epoch"));
+        assert!(breaks(decoded(vec![(0, [5; 32])]), "epoch 0"));
+        assert!(breaks(decoded(vec![(2, [5; 32]), (2, [6; 32])]), "do not ascend"));
+    }
+
+    #[test]
+    fn a_ring_prints_no_key() {
+        assert_eq!(format!("{:?}", ring()), "Ring { generation: 2, epochs: [1, 3], .. }");
+    }
+
+    #[test]
+    fn encoding_never_moves_the_keys() {
+        let room = 512 + 36 * ring().epochs.len();
+
+        assert!(ring().encode().len() <= room);
     }
 }

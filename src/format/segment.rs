@@ -244,3 +244,6 @@ pub fn split_frames(body: &[u8]) -> Result<Vec<SealedFrame<'_>>, Error> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,3 +93,50 @@ impl Slot {
         cursor.finish().map(|()| slot)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::samples::{breaks, every_truncation_fails, hex};
+
+    fn slot() -> Slot {
+        Slot {
+            derivation: Derivation::Passphrase { memory_kib: 65_536, passes: 3, lanes: 1 },
+            created: 0x0102,
+            salt: [0x5a; 32],
+            key_check: [0xcc; 32],
+            sealed_label: [0x1a; 32],
+            sealed_master: [0x3a; 48],
+        }
+    }
+
+    #[test]
+    fn a_slot_has_the_bytes_of_the_spec() {
+        let [salt, check, label] = ["5a", "cc", "1a"].map(|byte| byte.repeat(32));
+        let master = "3a".repeat(48);
+        let numbers = "01000000000001000300000001000000".to_owned() + "0201000000000000";
+
+        let body = slot().encode();
+        assert_eq!(hex(&body), format!("{numbers}{salt}{check}{label}{master}"));
+        assert_eq!(Slot::decode(&body), Ok(slot()));
+        every_truncation_fails(&body, Slot::decode);
+        assert!(breaks(Slot::decode(&[&body[..], &[0]].concat()), "follow the end"));
+    }
+
+    #[test]
+    fn reserved_bytes_and_costs_of_key_files_are_zero() {
+        let key_file = Slot { derivation: Derivation::KeyFile, ..slot() };
+        let with = |at: usize, byte: u8| {
+            let mut body = key_file.encode();
+            body[at] = byte;
+            Slot::decode(&body)
+        };
+
+        assert_eq!(with(0, 2), Ok(key_file.clone()));
+        assert!(breaks(with(1, 1), "reserved"));
+        assert!(breaks(with(3, 1), "reserved"));
+        assert!(breaks(with(4, 1), "no costs"));
+        assert!(breaks(with(15, 1), "no costs"));
+        assert!(matches!(with(0, 3), Err(Error::Newer { .. })));
+    }
+}

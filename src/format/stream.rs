@@ -60,3 +60,61 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::format::samples::{
+        any_stream, breaks, chunk_id, every_truncation_fails, hex, stream,
+    };
+
+    fn encode(stream: &Stream) -> Vec<u8> {
+        let mut out = Vec::new();
+        stream.encode(&mut out);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Stream, Error> {
+        let mut cursor = Cursor::new("stream", bytes);
+        let stream = Stream::decode(&mut cursor)?;
+        cursor.finish().map(|()| stream)
+    }
+
+    #[test]
+    fn a_stream_has_the_bytes_of_the_spec() {
+        let expected = format!("00c0843d02{}{}", "11".repeat(32), "22".repeat(32));
+
+        assert_eq!(hex(&encode(&stream())), expected);
+        assert_eq!(decode(&encode(&stream())), Ok(stream()));
+        assert_eq!(hex(&encode(&Stream::default())), "000000");
+        assert_eq!(decode(&[0, 0, 0]), Ok(Stream::default()));
+        every_truncation_fails(&encode(&stream()), decode);
+    }
+
+    #[test]
+    fn every_rule_of_streams_is_enforced() {
+        let decoded = |depth, bytes, ids| decode(&encode(&Stream { depth, bytes, ids }));
+        let ids = |count| vec![chunk_id(1); count];
+
+        assert!(decoded(4, 128, ids(128)).is_ok());
+        assert!(breaks(decoded(5, 1, ids(1)), "too deep"));
+        assert!(breaks(decoded(0, 129, ids(129)), "too many ids"));
+        assert!(breaks(decoded(0, 0, ids(1)), "empty and is not"));
+        assert!(breaks(decoded(0, 1, ids(0)), "empty and is not"));
+        assert!(breaks(decoded(1, 0, ids(0)), "empty and is not"));
+        assert!(breaks(decoded(0, 1, ids(2)), "more chunks than bytes"));
+        let most = 2 * CHUNK_BYTES_MAX as u64;
+        assert!(decoded(0, most, ids(2)).is_ok());
+        assert!(breaks(decoded(0, most + 1, ids(2)), "longer than its chunks"));
+        assert!(decoded(1, u64::MAX, ids(2)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn every_stream_survives(stream in any_stream()) {
+            prop_assert_eq!(decode(&encode(&stream)), Ok(stream));
+        }
+    }
+}

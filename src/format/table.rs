@@ -398,3 +398,6 @@ pub const fn padme(bytes: u64) -> u64 {
     let step = 1 << (exponent - kept_bits);
     bytes.next_multiple_of(step)
 }
+
+#[cfg(test)]
+mod tests;

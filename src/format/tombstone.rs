@@ -53,7 +53,7 @@ impl Tombstone {
             index_objects: Vec::new(),
         };
         let mut fields = FieldsReader::of_object("tombstone", plain)?;
-        while let Some(field) = fields.next()? {
+        while let Some(field) = fields.read()? {
             match field.tag {
                 1 => tombstone.deleter = WriterId(field.decode()?),
                 2 => tombstone.created = field.decode()?,
@@ -85,7 +85,7 @@ impl ForgetMarker {
         let mut created = 0;
         let mut reason = String::new();
         let mut fields = FieldsReader::of_object("forget marker", plain)?;
-        while let Some(field) = fields.next()? {
+        while let Some(field) = fields.read()? {
             match field.tag {
                 1 => snapshot = Some(SnapshotId(field.decode()?)),
                 2 => created = field.decode()?,
@@ -100,4 +100,55 @@ impl ForgetMarker {
 
 fn ids<Id>(bytes: Vec<[u8; 32]>, id: fn([u8; 32]) -> Id) -> Vec<Id> {
     bytes.into_iter().map(id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::samples::{breaks, hex};
+
+    fn tombstone() -> Tombstone {
+        Tombstone {
+            deleter: WriterId([0xde; 32]),
+            created: 5,
+            packs: vec![PackId([0xaa; 32]), PackId([0xab; 32])],
+            index_objects: vec![ObjectId([0xbb; 32])],
+        }
+    }
+
+    #[test]
+    fn a_tombstone_has_the_bytes_of_the_spec() {
+        let [deleter, first, second, index] = ["de", "aa", "ab", "bb"].map(|byte| byte.repeat(32));
+        let expected = [
+            format!("010020000000{deleter}"),
+            "0200080000000500000000000000".to_owned(),
+            format!("0300480000000200000000000000{first}{second}"),
+            format!("0400280000000100000000000000{index}"),
+        ];
+
+        let bytes = tombstone().encode().unwrap();
+        assert_eq!(hex(&bytes), expected.concat());
+        assert_eq!(Tombstone::decode(&bytes), Ok(tombstone()));
+    }
+
+    #[test]
+    fn a_tombstone_that_was_cut_is_refused_or_says_less() {
+        let bytes = tombstone().encode().unwrap();
+        for length in 0..bytes.len() {
+            assert_ne!(Tombstone::decode(&bytes[..length]), Ok(tombstone()));
+        }
+    }
+
+    #[test]
+    fn a_marker_names_its_snapshot() {
+        let marker =
+            ForgetMarker { snapshot: SnapshotId([7; 32]), created: -1, reason: "old".to_owned() };
+
+        let bytes = marker.encode().unwrap();
+        assert_eq!(ForgetMarker::decode(&bytes), Ok(marker));
+        assert!(breaks(ForgetMarker::decode(&bytes[38..]), "names no snapshot"));
+        let endless =
+            ForgetMarker { snapshot: SnapshotId([7; 32]), created: 0, reason: "x".repeat(4 << 20) };
+        assert!(breaks(endless.encode(), "too long"));
+    }
 }
