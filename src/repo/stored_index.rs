@@ -72,14 +72,18 @@ pub fn remove(env: &Environment, state: &State) -> Result<(), Error> {
 
 #[cfg(feature = "rocks")]
 fn open_reader(state: &State) -> Result<Option<Box<dyn Index>>, index::Error> {
-    let reader = crate::index::rocks::RocksReader::open(&state.path().join(INDEX_FOLDER))?;
-    Ok(reader.map(|reader| Box::new(reader) as Box<dyn Index>))
+    let path = state.path().join(INDEX_FOLDER);
+    // A new state folder has no index yet; any other failure to open it is damage.
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(Box::new(crate::index::rocks::RocksReader::open(&path)?)))
 }
 
 #[cfg(feature = "rocks")]
 fn apply(state: &State, batch: &Batch) -> Result<(), index::Error> {
     use crate::index::IndexMut;
-    crate::index::rocks::RocksIndex::open(&state.path().join(INDEX_FOLDER))?.apply(batch)
+    crate::index::rocks::RocksWriter::open(&state.path().join(INDEX_FOLDER))?.apply(batch)
 }
 
 #[cfg(not(feature = "rocks"))]
