@@ -157,13 +157,13 @@ pub trait Disk: Send + Sync {
     fn create_special(&self, at: &Dir, name: &OsStr, special: Special, mode: u32)
     -> io::Result<()>;
 
-    /// Metadata by open handle; folders too.
+    /// Metadata of an open file or folder: no name can be swapped for another meanwhile.
     fn set_mode(&self, of: Handle<'_>, mode: u32) -> io::Result<()>;
-    /// Owner of a name, not following links.
-    fn set_owner(&self, at: &Dir, name: &OsStr, uid: u32, gid: u32) -> io::Result<()>;
-    /// Modification time of a name, not following links.
-    fn set_modified(&self, at: &Dir, name: &OsStr, modified: (i64, u32)) -> io::Result<()>;
-    fn set_modified_dir(&self, dir: &Dir, modified: (i64, u32)) -> io::Result<()>;
+    fn set_owner(&self, of: Handle<'_>, uid: u32, gid: u32) -> io::Result<()>;
+    fn set_modified(&self, of: Handle<'_>, modified: (i64, u32)) -> io::Result<()>;
+    /// Metadata of a name that cannot be opened, such as a link; never of what it leads to.
+    fn set_owner_at(&self, at: &Dir, name: &OsStr, uid: u32, gid: u32) -> io::Result<()>;
+    fn set_modified_at(&self, at: &Dir, name: &OsStr, modified: (i64, u32)) -> io::Result<()>;
     fn set_xattr(&self, of: Handle<'_>, name: &[u8], value: &[u8]) -> io::Result<()>;
 }
 

@@ -19,7 +19,9 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, XattrFlags},
+    fs::{
+        AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, XattrFlags,
+    },
     io::Errno,
 };
 
@@ -205,25 +207,25 @@ impl Disk for RealDisk {
         Ok(rustix::fs::fchmod(fd_of(of), Mode::from_raw_mode(mode))?)
     }
 
-    fn set_owner(&self, at: &Dir, name: &OsStr, uid: u32, gid: u32) -> io::Result<()> {
-        // The highest number means "leave alone" to the kernel, so it can be nobody's.
-        if uid == u32::MAX || gid == u32::MAX {
-            return Err(invalid("no user or group has this number"));
-        }
-        let owner = Some(rustix::fs::Uid::from_raw(uid));
-        let group = Some(rustix::fs::Gid::from_raw(gid));
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        Ok(rustix::fs::chownat(&at.0, component(name)?, owner, group, flags)?)
+    fn set_owner(&self, of: Handle<'_>, uid: u32, gid: u32) -> io::Result<()> {
+        let (owner, group) = owner_of(uid, gid)?;
+        Ok(rustix::fs::fchown(fd_of(of), Some(owner), Some(group))?)
     }
 
-    fn set_modified(&self, at: &Dir, name: &OsStr, modified: (i64, u32)) -> io::Result<()> {
+    fn set_modified(&self, of: Handle<'_>, modified: (i64, u32)) -> io::Result<()> {
+        Ok(rustix::fs::futimens(fd_of(of), &only_modified(modified))?)
+    }
+
+    fn set_owner_at(&self, at: &Dir, name: &OsStr, uid: u32, gid: u32) -> io::Result<()> {
+        let (owner, group) = owner_of(uid, gid)?;
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        Ok(rustix::fs::chownat(&at.0, component(name)?, Some(owner), Some(group), flags)?)
+    }
+
+    fn set_modified_at(&self, at: &Dir, name: &OsStr, modified: (i64, u32)) -> io::Result<()> {
         let times = only_modified(modified);
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         Ok(rustix::fs::utimensat(&at.0, component(name)?, &times, flags)?)
-    }
-
-    fn set_modified_dir(&self, dir: &Dir, modified: (i64, u32)) -> io::Result<()> {
-        Ok(rustix::fs::futimens(&dir.0, &only_modified(modified))?)
     }
 
     fn set_xattr(&self, of: Handle<'_>, name: &[u8], value: &[u8]) -> io::Result<()> {
@@ -250,7 +252,7 @@ fn open_regular(at: &Dir, name: &OsStr, access: OFlags) -> io::Result<File> {
     Ok(File::from(file))
 }
 
-fn stat_of(stat: &rustix::fs::Stat) -> Stat {
+pub(crate) fn stat_of(stat: &rustix::fs::Stat) -> Stat {
     Stat {
         kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
         mode: stat.st_mode & 0o7777,
@@ -278,6 +280,14 @@ fn kind_of(kind: FileType) -> FileKind {
         FileType::BlockDevice => FileKind::BlockDevice,
         FileType::RegularFile | FileType::Unknown => FileKind::File,
     }
+}
+
+fn owner_of(uid: u32, gid: u32) -> io::Result<(Uid, Gid)> {
+    // The highest number means "leave alone" to the kernel, so it can be nobody's.
+    if uid == u32::MAX || gid == u32::MAX {
+        return Err(invalid("no user or group has this number"));
+    }
+    Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
 }
 
 fn only_modified((seconds, nanos): (i64, u32)) -> Timestamps {
@@ -384,7 +394,7 @@ mod tests {
         let file = RealDisk.create_new(&dir, name, 0o600).unwrap();
 
         RealDisk.set_mode(Handle::File(&file), 0o4751).unwrap();
-        RealDisk.set_modified(&dir, name, (-5, 123_456_789)).unwrap();
+        RealDisk.set_modified(Handle::File(&file), (-5, 123_456_789)).unwrap();
 
         let stat = RealDisk.stat_file(&file).unwrap();
         assert_eq!((stat.mode, stat.modified), (0o4751, (-5, 123_456_789)));

@@ -153,16 +153,20 @@ impl<D: Disk> Disk for Uninterrupted<D> {
         repeat(|| self.0.set_mode(of, mode))
     }
 
-    fn set_owner(&self, at: &Dir, name: &OsStr, uid: u32, gid: u32) -> io::Result<()> {
-        repeat(|| self.0.set_owner(at, name, uid, gid))
+    fn set_owner(&self, of: Handle<'_>, uid: u32, gid: u32) -> io::Result<()> {
+        repeat(|| self.0.set_owner(of, uid, gid))
     }
 
-    fn set_modified(&self, at: &Dir, name: &OsStr, modified: (i64, u32)) -> io::Result<()> {
-        repeat(|| self.0.set_modified(at, name, modified))
+    fn set_modified(&self, of: Handle<'_>, modified: (i64, u32)) -> io::Result<()> {
+        repeat(|| self.0.set_modified(of, modified))
     }
 
-    fn set_modified_dir(&self, dir: &Dir, modified: (i64, u32)) -> io::Result<()> {
-        repeat(|| self.0.set_modified_dir(dir, modified))
+    fn set_owner_at(&self, at: &Dir, name: &OsStr, uid: u32, gid: u32) -> io::Result<()> {
+        repeat(|| self.0.set_owner_at(at, name, uid, gid))
+    }
+
+    fn set_modified_at(&self, at: &Dir, name: &OsStr, modified: (i64, u32)) -> io::Result<()> {
+        repeat(|| self.0.set_modified_at(at, name, modified))
     }
 
     fn set_xattr(&self, of: Handle<'_>, name: &[u8], value: &[u8]) -> io::Result<()> {

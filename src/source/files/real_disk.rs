@@ -9,12 +9,12 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom},
+    fs::{self, AtFlags, Mode, OFlags, RawDir, SeekFrom},
     io::Errno,
 };
 
 use crate::{
-    disk::{Dir, FileKind, Handle, Stat},
+    disk::{Dir, FileKind, Handle, Stat, real::stat_of},
     limits::{KIB, XATTR_BYTES_MAX},
     source::files::read_disk::{ReadDisk, Xattrs},
 };
@@ -29,7 +29,7 @@ pub struct RealReadDisk;
 impl ReadDisk for RealReadDisk {
     fn resolve(&self, path: &Path) -> io::Result<(PathBuf, FileKind)> {
         let resolved = path.canonicalize()?;
-        let kind = convert(&fs::lstat(&resolved)?).kind;
+        let kind = stat_of(&fs::lstat(&resolved)?).kind;
         Ok((resolved, kind))
     }
 
@@ -64,11 +64,11 @@ impl ReadDisk for RealReadDisk {
     }
 
     fn stat(&self, at: &Dir, name: &[u8]) -> io::Result<Stat> {
-        Ok(convert(&fs::statat(&at.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+        Ok(stat_of(&fs::statat(&at.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     fn stat_open(&self, of: Handle<'_>) -> io::Result<Stat> {
-        Ok(convert(&fs::fstat(descriptor(of))?))
+        Ok(stat_of(&fs::fstat(descriptor(of))?))
     }
 
     fn read_link(&self, at: &Dir, name: &[u8]) -> io::Result<Vec<u8>> {
@@ -164,32 +164,5 @@ fn xattr_value(of: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
                 return Ok(Some(value));
             }
         }
-    }
-}
-
-fn convert(stat: &fs::Stat) -> Stat {
-    let nanos = |nanos| u32::try_from(nanos).unwrap_or(0);
-    Stat {
-        kind: match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => FileKind::Dir,
-            FileType::Symlink => FileKind::Link,
-            FileType::Fifo => FileKind::Fifo,
-            FileType::Socket => FileKind::Socket,
-            FileType::CharacterDevice => FileKind::CharDevice,
-            FileType::BlockDevice => FileKind::BlockDevice,
-            FileType::RegularFile | FileType::Unknown => FileKind::File,
-        },
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        device: stat.st_dev,
-        inode: stat.st_ino,
-        links: stat.st_nlink,
-        bytes: u64::try_from(stat.st_size).unwrap_or(0),
-        blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
-        rdev_major: fs::major(stat.st_rdev),
-        rdev_minor: fs::minor(stat.st_rdev),
-        modified: (stat.st_mtime, nanos(stat.st_mtime_nsec)),
-        changed: (stat.st_ctime, nanos(stat.st_ctime_nsec)),
     }
 }
