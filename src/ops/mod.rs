@@ -3,10 +3,14 @@
 //! Two faces call them, the command line and later the server. They report through [`event::Observer`], return plain
 //! values, and never print, prompt or read the environment.
 
+pub mod check;
+pub mod doctor;
 pub mod event;
 pub mod moment;
+pub mod object;
 pub mod run_record;
 pub mod set;
+pub mod stats;
 
 use std::path::PathBuf;
 
@@ -36,6 +40,10 @@ pub enum Error {
     Busy { part: String, holder: String },
     #[error("there is no set named {name}")]
     UnknownSet { name: String, known: Vec<String> },
+    #[error("there is no object named {text}")]
+    UnknownObject { text: String },
+    #[error("{} objects have a name that begins with {text}", names.len())]
+    AmbiguousObject { text: String, names: Vec<String> },
     #[error("cannot {action} {}", path.display())]
     Io {
         action: &'static str,

@@ -107,7 +107,6 @@ impl Selector {
             }
             When::Latest => self.compose(snapshots, last, compose),
             When::Before(end) => {
-                // Snapshots stand in the order in which they were committed; the clock may have been set back.
                 let newest = snapshots.iter().rposition(|snapshot| snapshot.record.created < *end);
                 let newest = newest.ok_or_else(|| Error::NothingBefore {
                     text: self.text.clone(),

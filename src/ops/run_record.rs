@@ -27,6 +27,8 @@ use crate::{
     ops::event::{Event, Observer, Phase},
 };
 
+const FOLDER: &str = "runs";
+
 /// The folder that holds the records of all runs of this state folder.
 pub struct RunFolder {
     disk: Arc<dyn Disk>,
@@ -36,8 +38,17 @@ pub struct RunFolder {
 impl RunFolder {
     /// Opens the folder below the state folder, creating what is missing.
     pub fn open(disk: Arc<dyn Disk>, state_root: &Path) -> io::Result<Self> {
-        let dir = Arc::new(disk.create_root(&state_root.join("runs"), 0o700)?);
+        let dir = Arc::new(disk.create_root(&state_root.join(FOLDER), 0o700)?);
         Ok(Self { disk, dir })
+    }
+
+    /// Opens the folder, if any run has left a record yet.
+    pub fn open_existing(disk: Arc<dyn Disk>, state_root: &Path) -> io::Result<Option<Self>> {
+        match disk.open_root(&state_root.join(FOLDER)) {
+            Ok(dir) => Ok(Some(Self { disk, dir: Arc::new(dir) })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Begins a record, durable on return. Must be ended with [`RunLog::finish`].
@@ -177,3 +188,6 @@ impl Observer for RunLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

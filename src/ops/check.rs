@@ -1,0 +1,89 @@
+//! Is everything there, and can it be read?
+
+use crate::{
+    ops::{
+        Error,
+        event::{Event, Meter, Observer, Phase},
+    },
+    repo::{
+        Repository,
+        check::{self, CheckEvent, Depth},
+    },
+};
+
+/// What a check found, in numbers. What it found in detail went to the observer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    pub snapshots: u64,
+    pub packs: u64,
+    /// Size of all packs.
+    pub bytes: u64,
+    /// Objects that do not open.
+    pub damaged: u64,
+    /// Objects of which only one copy is left.
+    pub copies_lost: u64,
+    /// Things that a snapshot cannot give back any more.
+    pub affected: u64,
+    /// Names that are none of ours.
+    pub foreign: u64,
+}
+
+impl Report {
+    /// Whether all is as it should be.
+    pub const fn is_sound(&self) -> bool {
+        self.damaged == 0 && self.copies_lost == 0 && self.affected == 0 && self.foreign == 0
+    }
+}
+
+/// Checks the repository as it is now. Damage is told and counted; it is no error.
+pub fn check(repo: &Repository, depth: Depth, observer: &dyn Observer) -> Result<Report, Error> {
+    observer.observe(&Event::Phase { phase: Phase::Check, item: String::new() });
+    let mut report = Report::default();
+    let clock = &*repo.environment().clock;
+    let mut meter = Meter::new(observer, clock);
+    check::run(repo, depth, &mut |event| match event {
+        CheckEvent::Plan { packs, bytes } => {
+            (report.packs, report.bytes) = (packs, bytes);
+            meter = Meter::new(observer, clock).with_totals(bytes, packs);
+        }
+        CheckEvent::Progress { bytes } => meter.add(bytes, 1, b""),
+        CheckEvent::Note { text } => {
+            observer.observe(&Event::Warning { item: String::new(), message: text });
+        }
+        found => tell(found, &mut report, observer),
+    })?;
+    report.snapshots = repo.snapshots()?.snapshots.len() as u64;
+    Ok(report)
+}
+
+fn tell(found: CheckEvent, report: &mut Report, observer: &dyn Observer) {
+    let (count, code, part, path, message) = match found {
+        CheckEvent::Damaged { name, why } => {
+            (&mut report.damaged, "damaged", String::new(), name.to_string().into_bytes(), why)
+        }
+        CheckEvent::CopyLost { name, why } => (
+            &mut report.copies_lost,
+            "copy-lost",
+            String::new(),
+            name.to_string().into_bytes(),
+            why,
+        ),
+        CheckEvent::PackDamaged { pack, chunks, why } => {
+            let why = format!("{why}; {chunks} chunks are lost in it");
+            let name = format!("packs/{pack}").into_bytes();
+            (&mut report.damaged, "pack-damaged", String::new(), name, why)
+        }
+        CheckEvent::Affected { snapshot, part, path, why } => {
+            let part = format!("{}:{part}", &snapshot.to_string()[..8]);
+            (&mut report.affected, "affected", part, path, why)
+        }
+        CheckEvent::Foreign { name } => {
+            let why = "is none of ours; it is never read and never deleted".to_owned();
+            (&mut report.foreign, "foreign", String::new(), name.into_bytes(), why)
+        }
+        // A kind of finding that is newer than this list must not pass for soundness.
+        other => (&mut report.damaged, "damaged", String::new(), Vec::new(), format!("{other:?}")),
+    };
+    *count += 1;
+    observer.observe(&Event::Problem { part, path, code: code.to_owned(), message });
+}

@@ -1,0 +1,75 @@
+//! The composition root: the one place that names concrete backends, disks and clocks.
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use crate::{
+    backend::{self, Backend, Folder, local::LocalBackend},
+    clock::{Clock, Entropy, SystemClock, SystemEntropy},
+    disk::{Disk, real::RealDisk},
+    repo::{self, Environment},
+};
+
+/// What everything on this machine runs on.
+#[derive(Clone)]
+pub struct Machine {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// Set by a signal; long work stops at the next chunk.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Machine {
+    /// The real one.
+    pub fn real() -> Self {
+        Self {
+            disk: Arc::new(RealDisk),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            stop: Arc::default(),
+        }
+    }
+
+    /// Makes the folder ready for a new repository.
+    pub fn create(&self, path: &Path, state_root: &Path) -> Result<Environment, repo::Error> {
+        let backend = LocalBackend::create(Arc::clone(&self.disk), path)?;
+        Ok(self.environment(Arc::new(backend), state_root))
+    }
+
+    /// Opens the folder of a repository, which must hold one: nobody is asked for the passphrase of nothing.
+    pub fn open(&self, path: &Path, state_root: &Path) -> Result<Environment, repo::Error> {
+        let backend =
+            LocalBackend::open(Arc::clone(&self.disk), path).map_err(absent_is_not_found)?;
+        if backend.list(Folder::Descriptor)?.objects.is_empty() {
+            return Err(repo::Error::NotFound { place: backend.place() });
+        }
+        Ok(self.environment(Arc::new(backend), state_root))
+    }
+
+    fn environment(&self, backend: Arc<dyn Backend>, state_root: &Path) -> Environment {
+        Environment {
+            backend,
+            disk: Arc::clone(&self.disk),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            state_root: state_root.to_owned(),
+            stop: Arc::clone(&self.stop),
+        }
+    }
+}
+
+/// A folder that is not there holds no repository; a disk that does not answer may.
+fn absent_is_not_found(error: backend::Error) -> repo::Error {
+    match error {
+        backend::Error::Unreachable { place, source }
+            if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            repo::Error::NotFound { place }
+        }
+        error => error.into(),
+    }
+}
