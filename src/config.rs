@@ -47,7 +47,8 @@ pub struct Config {
     /// The file that was read.
     pub file: Option<PathBuf>,
     pub repository: Option<PathBuf>,
-    pub credential: CredentialSource,
+    /// All that were named together, the one to open with first; none: a person is asked.
+    pub credentials: Vec<CredentialSource>,
     pub state_root: PathBuf,
     /// For everything that people read and write.
     pub zone: TimeZone,
@@ -69,8 +70,6 @@ pub enum CredentialSource {
     KeyFile(PathBuf),
     /// `-` is standard input.
     PasswordFile(PathBuf),
-    /// Nobody named one: a person is asked.
-    Ask,
 }
 
 impl Config {
@@ -83,12 +82,12 @@ impl Config {
         };
         let valid = validate::document(&document, file.as_deref())?;
         let config = Self {
-            repository: first(&flags.repo, &variables.repo).or(valid.repository),
-            credential: match credential(flags, variables) {
-                Some(named) => named,
-                None => valid.credential.resolve(variables)?,
+            repository: first(&flags.repo, &variables.repo).map(absolute).or(valid.repository),
+            credentials: match named_credentials(flags, variables) {
+                named if named.is_empty() => validate::credentials(valid.credential, variables)?,
+                named => named,
             },
-            state_root: state_root(flags, variables),
+            state_root: absolute(state_root(flags, variables)),
             zone: valid.zone,
             min_free_bytes: valid.min_free_bytes.unwrap_or(MIN_FREE_BYTES),
             actor: document.settings.actor.clone().unwrap_or_else(|| variables.user.clone()),
@@ -124,14 +123,18 @@ fn find_file(flags: &Flags, variables: &Variables) -> Result<Option<PathBuf>, Er
     Ok(None)
 }
 
-fn credential(flags: &Flags, variables: &Variables) -> Option<CredentialSource> {
+/// Those of the flags, or else of the environment.
+fn named_credentials(flags: &Flags, variables: &Variables) -> Vec<CredentialSource> {
     // Of two that were named together the key file opens faster, and either opens the repository.
     let of = |key_file: &Option<PathBuf>, password_file: &Option<PathBuf>| {
         let key_file = key_file.clone().map(CredentialSource::KeyFile);
-        key_file.or_else(|| password_file.clone().map(CredentialSource::PasswordFile))
+        let password_file = password_file.clone().map(CredentialSource::PasswordFile);
+        key_file.into_iter().chain(password_file).collect::<Vec<_>>()
     };
-    of(&flags.key_file, &flags.password_file)
-        .or_else(|| of(&variables.key_file, &variables.password_file))
+    match of(&flags.key_file, &flags.password_file) {
+        named if named.is_empty() => of(&variables.key_file, &variables.password_file),
+        named => named,
+    }
 }
 
 fn state_root(flags: &Flags, variables: &Variables) -> PathBuf {
@@ -147,7 +150,12 @@ fn first(flag: &Option<PathBuf>, variable: &Option<PathBuf>) -> Option<PathBuf> 
 /// Paths of a file are meant from where the file lies.
 fn resolve(file: Option<&Path>, path: &Path) -> PathBuf {
     let folder = file.and_then(Path::parent).unwrap_or(Path::new("/"));
-    std::path::absolute(folder.join(path)).unwrap_or_else(|_| path.to_owned())
+    absolute(folder.join(path))
+}
+
+/// Paths of a command line are meant from the working directory.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 #[cfg(test)]

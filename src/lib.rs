@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod chunk;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crypto;
@@ -13,5 +14,6 @@ pub mod limits;
 pub mod location;
 pub mod ops;
 pub mod repo;
+pub mod setup;
 pub mod sink;
 pub mod source;

@@ -24,7 +24,7 @@ fn the_whole_sample_parses_and_names_what_is_not_acted_on_yet() {
     let config = load(SAMPLE).unwrap();
 
     assert_eq!(config.repository, Some("/srv/stillpoint".into()));
-    assert_eq!(config.credential, CredentialSource::KeyFile("/etc/stillpoint/repo.key".into()));
+    assert_eq!(config.credentials, [CredentialSource::KeyFile("/etc/stillpoint/repo.key".into())]);
     assert_eq!(config.zone.iana_name(), Some("Europe/Madrid"));
     let names: Vec<&str> = config.sets.iter().map(|set| set.name.as_str()).collect();
     assert_eq!(names, ["pos", "uploads"]);
@@ -101,9 +101,9 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
 
     assert_eq!(all.repository, Some("/flag".into()));
     assert_eq!(two.repository, Some("/variable".into()));
-    assert_eq!(two.credential, CredentialSource::PasswordFile("/pw".into()));
+    assert_eq!(two.credentials, [CredentialSource::PasswordFile("/pw".into())]);
     assert_eq!(one.repository, Some("/file".into()));
-    assert_eq!(one.credential, CredentialSource::KeyFile("/file.key".into()));
+    assert_eq!(one.credentials, [CredentialSource::KeyFile("/file.key".into())]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::{
 /// The meaning of a file.
 pub(super) struct Valid {
     pub repository: Option<PathBuf>,
-    pub credential: Credential,
+    pub credential: Option<Credential>,
     pub zone: TimeZone,
     pub min_free_bytes: Option<u64>,
     pub sets: Vec<Set>,
@@ -34,16 +34,18 @@ pub(super) enum Credential {
     Systemd(String),
 }
 
-impl Credential {
-    /// Finds the file behind a systemd credential.
-    pub fn resolve(self, variables: &Variables) -> Result<CredentialSource, Error> {
-        match self {
-            Self::Source(source) => Ok(source),
-            Self::Systemd(name) => match &variables.credentials_directory {
-                Some(folder) => Ok(CredentialSource::KeyFile(folder.join(name))),
-                None => Err(Error::NoCredentialDirectory { name }),
-            },
+/// Finds the file behind what a configuration says.
+pub(super) fn credentials(
+    credential: Option<Credential>,
+    variables: &Variables,
+) -> Result<Vec<CredentialSource>, Error> {
+    match (credential, &variables.credentials_directory) {
+        (None, _) => Ok(Vec::new()),
+        (Some(Credential::Source(source)), _) => Ok(vec![source]),
+        (Some(Credential::Systemd(name)), Some(folder)) => {
+            Ok(vec![CredentialSource::KeyFile(folder.join(name))])
         }
+        (Some(Credential::Systemd(name)), None) => Err(Error::NoCredentialDirectory { name }),
     }
 }
 
@@ -84,7 +86,7 @@ fn bytes(document: &Document, size: &Spanned<Size>) -> Result<u64, Error> {
     bytes.ok_or_else(|| document.invalid(size.span(), "not a size; write it as `500 MB`"))
 }
 
-fn credential(document: &Document, file: Option<&Path>) -> Result<Credential, Error> {
+fn credential(document: &Document, file: Option<&Path>) -> Result<Option<Credential>, Error> {
     let repository = &document.settings.repository;
     let key_file = repository.key_file.as_ref().map(|path| {
         let source = CredentialSource::KeyFile(resolve(file, path.get_ref()));
@@ -104,7 +106,7 @@ fn credential(document: &Document, file: Option<&Path>) -> Result<Credential, Er
         let message = "name one of `key_file`, `password_file` and `credential`";
         return Err(document.invalid(span, message));
     }
-    Ok(first.map_or(Credential::Source(CredentialSource::Ask), |(_, credential)| credential))
+    Ok(first.map(|(_, credential)| credential))
 }
 
 fn sets(document: &Document, file: Option<&Path>) -> Result<Vec<Set>, Error> {

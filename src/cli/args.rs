@@ -1,0 +1,263 @@
+//! The command line as clap sees it. Doc comments of this file are the help that people read.
+
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
+
+
+use crate::config::Flags;
+
+const STYLES: styling::Styles = styling::Styles::styled()
+    .header(styling::AnsiColor::Green.on_default().bold())
+    .usage(styling::AnsiColor::Green.on_default().bold())
+    .literal(styling::AnsiColor::Cyan.on_default())
+    .placeholder(styling::AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+First backup:
+  stillpoint init    --repo /srv/stillpoint --password-file /root/stillpoint.pass
+  stillpoint backup  --repo /srv/stillpoint --password-file /root/stillpoint.pass \\
+                     --sqlite pos=/var/lib/pos/pos.db --files uploads=/var/lib/pos/uploads
+
+Get something back:
+  stillpoint snapshots
+  stillpoint ls latest:uploads
+  stillpoint restore 2026-11-19T14:00 --target /tmp/shop
+
+SNAP is `latest`, `latest~3`, an id or the beginning of one, a time such as
+2026-11-19T14:00, `today 14:00`, `yesterday` or `3 days ago`. `latest` and times
+are moments: every part comes from the newest snapshot up to then that holds it.
+SNAP:PART/PATH names something inside.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but incomplete, 10 no
+repository, 11 in use, 12 wrong key, 13 no space, 14 unreachable, 15 needs an
+answer, 30 check found damage, 130 Ctrl-C, 143 SIGTERM.";
+
+/// Every hour of a small business's application, encrypted, deduplicated, and proven restorable.
+#[derive(Debug, Parser)]
+#[command(name = "stillpoint", version, about, after_help = EXAMPLES, styles = STYLES)]
+#[command(max_term_width = 100, infer_subcommands = false, disable_help_subcommand = false)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes, before or after its name.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Folder of the repository [env: STILLPOINT_REPO]
+    #[arg(short, long, global = true, value_name = "DIR")]
+    pub repo: Option<PathBuf>,
+    /// File that holds the passphrase; - is standard input [env: STILLPOINT_PASSWORD_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Key file that opens the repository [env: STILLPOINT_KEY_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Configuration file [env: STILLPOINT_CONFIG]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder for index, run records and temporary files [env: STILLPOINT_STATE_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Print JSON for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but warnings and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print more: causes of errors, every problem
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to use colours [env: STILLPOINT_COLOR]
+    #[arg(long, global = true, value_name = "WHEN")]
+    pub color: Option<ColorArg>,
+    /// Never ask; fail with exit code 15 where an answer is needed
+    #[arg(long, global = true)]
+    pub no_input: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorArg {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a repository
+    Init(InitArgs),
+    /// List the snapshots
+    #[command(visible_alias = "list")]
+    Snapshots(SnapshotsArgs),
+    /// Show what is stored and what was saved, per snapshot and in all
+    Stats,
+    /// Verify the repository; exit code 30 if anything is damaged
+    Check(CheckArgs),
+    /// Build the local index again from the repository
+    RebuildIndex,
+    /// List the runs of this machine, failed and interrupted ones too
+    Runs(RunsArgs),
+    /// Find out whether everything is in place for the next backup
+    Doctor,
+    /// Write the decrypted content of one object to standard output
+    Cat(ObjectArgs),
+    /// Show the fields of one object
+    Debug(ObjectArgs),
+    /// Print the completion script of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page of stillpoint, or of one command
+    Man(ManArgs),
+    /// Print the version, and those of what it is built on
+    Version,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Give --password-file FILE, --new-key-file FILE, or both; without either you \
+                        are asked for a passphrase. Each of them opens the repository alone."
+)]
+pub struct InitArgs {
+    /// Write a new key file here, which opens the repository without a passphrase
+    #[arg(long, value_name = "FILE")]
+    pub new_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SnapshotsArgs {
+    /// Show all; a terminal otherwise shows the newest 20
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// SNAP, SNAP:PART or SNAP:PART/PATH
+    #[arg(value_name = "SNAP[:PATH]")]
+    pub snap: OsString,
+    /// Show what is in the folders below, too
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
+    /// Refuse to take parts from different snapshots
+    #[arg(long)]
+    pub exact: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DumpArgs {
+    /// SNAP:PART/PATH for a file, SNAP:PART for a database
+    #[arg(value_name = "SNAP:PART[/PATH]")]
+    pub snap: OsString,
+    /// Refuse to take parts from different snapshots
+    #[arg(long)]
+    pub exact: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The older side: SNAP, SNAP:PART or SNAP:PART/PATH
+    #[arg(value_name = "SNAP")]
+    pub from: OsString,
+    /// The newer side
+    #[arg(value_name = "SNAP")]
+    pub to: OsString,
+    /// Refuse to take parts from different snapshots
+    #[arg(long)]
+    pub exact: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Read everything: decrypt, decompress and hash every chunk, rebuild and check every database image
+    #[arg(long)]
+    pub read_data: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Show the log of one run
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Show all; a terminal otherwise shows the newest 20
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Names are those of the repository folder, such as snapshots/8f21 or \
+                        descriptor/00000001.1; ids may be shortened. chunks/ID is a chunk.")]
+pub struct ObjectArgs {
+    /// Name of the object
+    #[arg(value_name = "FOLDER/NAME")]
+    pub object: String,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The command
+    pub command: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CaptureChildArgs {
+    /// What the parent asks for
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    pub request: Vec<OsString>,
+}
+
+impl Global {
+    /// What goes above environment and configuration file.
+    pub fn flags(&self) -> Flags {
+        Flags {
+            repo: self.repo.clone(),
+            password_file: self.password_file.clone(),
+            key_file: self.key_file.clone(),
+            config: self.config.clone(),
+            state_dir: self.state_dir.clone(),
+        }
+    }
+}
+
+impl Command {
+    /// The name that people type.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::Snapshots(_) => "snapshots",
+            Self::Stats => "stats",
+            Self::Check(_) => "check",
+            Self::RebuildIndex => "rebuild-index",
+            Self::Runs(_) => "runs",
+            Self::Doctor => "doctor",
+            Self::Cat(_) => "cat",
+            Self::Debug(_) => "debug",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
+            Self::Version => "version",
+        }
+    }
+
+    /// Whether it takes its time and tells how it goes; its JSON is one line for each event.
+    pub const fn is_long(&self) -> bool {
+        matches!(self, Self::Init(_) | Self::Check(_) | Self::RebuildIndex)
+    }
+
+    /// Whether its standard output is a file's or an object's own bytes.
+    pub const fn is_raw(&self) -> bool {
+        matches!(self, Self::Cat(_) | Self::Completions(_) | Self::Man(_))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! `doctor`: is everything in place for the next backup?
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::{
+    cli::{
+        ExitCode,
+        context::{Context, repository_path},
+        error::{Error, explain},
+        output::Tone,
+        run::{Done, brief},
+        text,
+    },
+    config::Config,
+    ops::doctor::{Finding, Patient, Verdict, examine, examine_repository},
+};
+
+#[derive(Serialize)]
+struct Wire {
+    verdict: &'static str,
+    about: String,
+    message: String,
+    help: Option<String>,
+}
+
+pub fn run(context: &Context) -> Result<Done, Error> {
+    let config = context.config()?;
+    let mut findings = vec![configuration(&config)];
+    findings.extend(repository(context, &config));
+    findings.extend(examine(&Patient {
+        disk: Arc::clone(&context.machine.disk),
+        clock: &*context.machine.clock,
+        sets: &config.sets,
+        repository: config.repository.as_deref(),
+        state_root: &config.state_root,
+        min_free_bytes: config.min_free_bytes,
+    }));
+    context.output.object("stillpoint.doctor/1", findings.iter().map(wire).collect::<Vec<_>>());
+    Ok(show(context, &findings).into())
+}
+
+fn configuration(config: &Config) -> Finding {
+    match &config.file {
+        Some(path) => Finding::good("configuration", path.display().to_string()),
+        None => Finding::good("configuration", "no file; flags and environment only"),
+    }
+}
+
+/// Opens the repository; that this fails is a finding, and the rest is looked at all the same.
+fn repository(context: &Context, config: &Config) -> Vec<Finding> {
+    let opened = brief(context, |observer| {
+        let path = repository_path(config)?;
+        let repository = context.open(config, observer)?;
+        let snapshots = repository.snapshots()?;
+        let count = text::counted(snapshots.snapshots.len() as u64, "snapshot");
+        let mut findings =
+            vec![Finding::good("repository", format!("{} opens, {count}", path.display()))];
+        findings.extend(examine_repository(&repository, &snapshots));
+        Ok(findings)
+    });
+    opened.unwrap_or_else(|error| {
+        let explanation = explain(&error);
+        let finding = Finding::bad("repository", explanation.message);
+        let help: Vec<String> = explanation.help.iter().map(ToString::to_string).collect();
+        vec![if help.is_empty() { finding } else { finding.with_help(help.join("; ")) }]
+    })
+}
+
+fn wire(finding: &Finding) -> Wire {
+    Wire {
+        verdict: match finding.verdict {
+            Verdict::Good => "good",
+            Verdict::Caution => "caution",
+            Verdict::Bad => "bad",
+        },
+        about: finding.about.clone(),
+        message: finding.message.clone(),
+        help: finding.help.clone(),
+    }
+}
+
+fn show(context: &Context, findings: &[Finding]) -> ExitCode {
+    let output = &context.output;
+    for finding in findings {
+        let tone = match finding.verdict {
+            Verdict::Good => Tone::Good,
+            Verdict::Caution => Tone::Caution,
+            Verdict::Bad => Tone::Bad,
+        };
+        let message = text::printable(finding.message.as_bytes());
+        output.result(&format!("{} {:<16} {message}", output.mark(tone), finding.about));
+        if let Some(help) = &finding.help {
+            output.result(&format!("  {:<16} help  {}", "", text::printable(help.as_bytes())));
+        }
+    }
+    let bad = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
+    if bad == 0 {
+        output.result("Everything is in place for the next backup.");
+        return ExitCode::Done;
+    }
+    output
+        .result(&format!("{} in the way of the next backup.", text::counted(bad as u64, "thing")));
+    ExitCode::Failed
+}

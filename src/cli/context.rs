@@ -1,0 +1,114 @@
+//! What every command has at hand.
+
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use crate::{
+    backend::ObjectName,
+    cli::{
+        args::Global, credential, error::Error, json, output::Output, run::Done, signals::Signals,
+        text,
+    },
+    clock::UnixNanos,
+    config::{Config, Variables},
+    ops::event::{Event, Observer, Phase},
+    repo::Repository,
+    setup::Machine,
+};
+
+/// One command line under way.
+pub struct Context {
+    pub command: &'static str,
+    pub global: Global,
+    pub variables: Variables,
+    pub output: Arc<Output>,
+    pub machine: Machine,
+    pub signals: Signals,
+    /// Name of the run record, once there is one.
+    pub run: OnceLock<String>,
+    began: Duration,
+}
+
+impl Context {
+    pub fn new(
+        command: &'static str,
+        global: Global,
+        variables: Variables,
+        output: Arc<Output>,
+        machine: Machine,
+    ) -> Self {
+        let began = machine.clock.elapsed();
+        let (signals, run) = (Signals::default(), OnceLock::new());
+        Self { command, global, variables, output, machine, signals, run, began }
+    }
+
+    pub fn now(&self) -> UnixNanos {
+        self.machine.clock.now()
+    }
+
+    /// How long the command has been running.
+    pub fn took(&self) -> Duration {
+        self.machine.clock.elapsed().saturating_sub(self.began)
+    }
+
+    /// The first line that a program reads.
+    pub fn announce(&self) {
+        self.output.event(&json::Event::Start {
+            command: self.command,
+            version: env!("CARGO_PKG_VERSION"),
+            time: text::rfc3339(self.now(), &jiff::tz::TimeZone::system()),
+        });
+    }
+
+    /// The last line that a program reads.
+    pub fn summarize(&self, done: &Done) {
+        self.output.event(&json::Event::Summary(json::Summary {
+            command: self.command,
+            exit_code: done.exit_code.number(),
+            run: self.run.get().cloned(),
+            repository_id: done.repository_id.clone(),
+            snapshot_id: done.snapshot_id.clone(),
+            seconds: self.took().as_secs_f64(),
+            figures: done.figures.clone(),
+        }));
+    }
+
+    /// Reads the configuration, and says which of its settings do nothing yet.
+    pub fn config(&self) -> Result<Config, Error> {
+        let config = Config::load(&self.global.flags(), &self.variables)?;
+        if !config.inactive.is_empty() && !self.output.is_quiet() {
+            let settings = config.inactive.join(", ");
+            self.output
+                .warning(&format!("this version does not act on these settings yet: {settings}"));
+        }
+        Ok(config)
+    }
+
+    /// Opens the repository of the configuration.
+    pub fn open(&self, config: &Config, observer: &dyn Observer) -> Result<Repository, Error> {
+        let path = repository_path(config)?;
+        let item = path.display().to_string();
+        observer.observe(&Event::Phase { phase: Phase::Open, item });
+        let environment = self.machine.open(path, &config.state_root)?;
+        let credential = match config.credentials.first() {
+            Some(source) => credential::read(source)?,
+            None => credential::ask(&self.output, self.global.no_input)?,
+        };
+        Ok(Repository::open(environment, &credential)?)
+    }
+}
+
+/// Where the repository is, if anybody said so.
+pub fn repository_path(config: &Config) -> Result<&Path, Error> {
+    config.repository.as_deref().ok_or(Error::NoRepositoryNamed)
+}
+
+/// Says which records could not be read; the others are not affected.
+pub fn warn_of_damaged(output: &Output, damaged: &[(ObjectName, String)]) {
+    for (name, why) in damaged {
+        output.warning(&format!("{name} cannot be read: {}", text::printable(why.as_bytes())));
+    }
+}

@@ -1,0 +1,113 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    backend::name::{Copy, ObjectName},
+    id::ChunkId,
+    ops::moment,
+};
+
+fn explained(error: impl Into<Error>) -> Explanation {
+    explain(&error.into())
+}
+
+fn place() -> String {
+    "/srv/stillpoint".to_owned()
+}
+
+#[test]
+fn every_exit_code_of_the_contract_has_its_error() {
+    let no_space = io::Error::from(io::ErrorKind::StorageFull);
+    let unreachable = io::Error::from(io::ErrorKind::NotConnected);
+    let cases: [(Error, ExitCode, &str); 9] = [
+        (repo::Error::NotFound { place: place() }.into(), ExitCode::NoRepository, "SP0010"),
+        (
+            ops::Error::Busy { part: "pos".to_owned(), holder: "pid 1".to_owned() }.into(),
+            ExitCode::InUse,
+            "SP0011",
+        ),
+        (repo::Error::WrongCredential { place: place() }.into(), ExitCode::WrongKey, "SP0012"),
+        (
+            ops::Error::NoSpace { place: place(), needed_bytes: 2_000, free_bytes: 1_000 }.into(),
+            ExitCode::NoSpace,
+            "SP0013",
+        ),
+        (
+            backend::Error::NoSpace { place: place(), source: no_space }.into(),
+            ExitCode::NoSpace,
+            "SP0013",
+        ),
+        (
+            backend::Error::Unreachable { place: place(), source: unreachable }.into(),
+            ExitCode::Unreachable,
+            "SP0014",
+        ),
+        (Error::NoCredential, ExitCode::NeedsAnswer, "SP0015"),
+        (Error::NoRepositoryNamed, ExitCode::Usage, "SP0105"),
+        (ops::Error::Stopped.into(), ExitCode::Interrupted, "SP0130"),
+    ];
+    for (error, exit_code, code) in cases {
+        let explanation = explain(&error);
+        assert_eq!((explanation.exit_code, explanation.code), (exit_code, code), "{error:?}");
+    }
+}
+
+#[test]
+fn errors_that_people_meet_say_the_effect_and_the_next_step() {
+    let errors: [Error; 6] = [
+        repo::Error::NotFound { place: place() }.into(),
+        repo::Error::WrongCredential { place: place() }.into(),
+        repo::Error::AlreadyThere { place: place() }.into(),
+        chunk::Error::Missing(ChunkId([1; 32])).into(),
+        format::Error::Newer { object: "pack", what: "version 9".to_owned() }.into(),
+        Error::NoCredential,
+    ];
+    for error in errors {
+        let explanation = explain(&error);
+        assert!(explanation.effect.is_some(), "{error:?}");
+        assert!(!explanation.help.is_empty(), "{error:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_found_however_deep_it_lies() {
+    let deep = chunk::Error::Repository(Arc::new(repo::Error::State {
+        action: "write",
+        what: "index".to_owned(),
+        path: "/state".into(),
+        source: io::Error::from(io::ErrorKind::QuotaExceeded),
+    }));
+
+    assert_eq!(explained(deep).exit_code, ExitCode::NoSpace);
+}
+
+#[test]
+fn a_stop_inside_a_worker_is_a_stop() {
+    let deep = chunk::Error::Repository(Arc::new(repo::Error::Stopped));
+
+    assert_eq!(explained(deep).exit_code, ExitCode::Interrupted);
+}
+
+#[test]
+fn a_missing_object_is_damage_and_its_cause_is_told_once() {
+    let name = ObjectName::Descriptor { generation: 1, copy: Copy::First };
+    let missing = backend::Error::Missing { name, place: place() };
+
+    let explanation = explained(repo::Error::Backend(missing));
+
+    assert_eq!(explanation.code, "SP0301");
+    assert!(explanation.causes.is_empty(), "{:?}", explanation.causes);
+}
+
+#[test]
+fn a_mistyped_part_is_answered_with_the_one_that_was_meant() {
+    let error = moment::Error::UnknownPart {
+        part: "upload".to_owned(),
+        text: "latest".to_owned(),
+        known: vec!["pos".to_owned(), "uploads".to_owned()],
+    };
+
+    let explanation = explained(error);
+
+    assert!(explanation.help.iter().any(|help| help.what.contains("did you mean `uploads`")));
+}
