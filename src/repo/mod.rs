@@ -14,6 +14,7 @@ pub mod catalogue;
 pub mod check;
 pub mod closure;
 mod commit;
+pub mod image;
 mod index_object;
 mod keyring;
 mod object;
