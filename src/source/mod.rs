@@ -2,3 +2,4 @@
 //! [`Store`](crate::chunk::Store).
 
 pub mod files;
+pub mod sqlite;

@@ -1,0 +1,170 @@
+//! Pages on their way into the spool: hashed, compared with the older image, the changed ones kept.
+//!
+//! A thread of its own does that while the next pages are read, so that the read transaction lasts
+//! no longer than the slower of the two.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    thread::{Scope, ScopedJoinHandle},
+};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::{
+    crypto::{keys::page_hash, secret::Secret32},
+    limits::MIB,
+    source::sqlite::{
+        protocol::Failure,
+        spool::{HASH_BYTES, Layout},
+    },
+};
+
+/// Pages change hands in batches of this size.
+const BATCH_BYTES: usize = MIB;
+/// Batches under way.
+const BATCH_COUNT: usize = 4;
+
+/// What a recorder works with.
+#[derive(Clone, Copy)]
+pub struct Recording<'a> {
+    pub spool: &'a File,
+    pub layout: Layout,
+    pub key: &'a Secret32,
+    /// The older hashes are of pages of this size; any other size makes all pages changed.
+    pub older_page_bytes: u32,
+}
+
+/// Takes all pages of an image, in order.
+#[must_use = "the last pages are recorded by `finish`"]
+pub struct Recorder<'scope> {
+    batch: Vec<u8>,
+    full: Sender<Vec<u8>>,
+    empty: Receiver<Vec<u8>>,
+    worker: ScopedJoinHandle<'scope, io::Result<Recorded>>,
+}
+
+impl<'scope> Recorder<'scope> {
+    /// Starts the recorder's thread.
+    pub fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        recording: Recording<'env>,
+    ) -> Recorder<'scope> {
+        let (full, batches) = crossbeam_channel::bounded(BATCH_COUNT);
+        let (used, empty) = crossbeam_channel::bounded(BATCH_COUNT + 1);
+        let worker = scope.spawn(move || Worker::new(recording).run(&batches, &used));
+        Recorder { batch: Vec::with_capacity(BATCH_BYTES), full, empty, worker }
+    }
+
+    /// Takes the next page; returns whether the recorder can go on.
+    pub fn push(&mut self, page: &[u8]) -> bool {
+        self.batch.extend_from_slice(page);
+        self.batch.len() < BATCH_BYTES || self.hand_over()
+    }
+
+    /// Whether a batch has just been handed over: a good moment to look at the clock.
+    pub const fn is_between_batches(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Waits until all is in the spool.
+    pub fn finish(mut self) -> Result<Recorded, Failure> {
+        let _ = self.batch.is_empty() || self.hand_over();
+        drop(self.full);
+        match self.worker.join() {
+            Ok(Ok(recorded)) => Ok(recorded),
+            Ok(Err(error)) => {
+                Err(Failure::Spool { os_error: error.raw_os_error(), why: error.to_string() })
+            }
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// Fails only if the worker ended early; what went wrong is for `finish` to say.
+    fn hand_over(&mut self) -> bool {
+        let fresh = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH_BYTES));
+        self.full.send(std::mem::replace(&mut self.batch, fresh)).is_ok()
+    }
+}
+
+/// What went into the spool.
+#[derive(Debug, Clone, Copy)]
+pub struct Recorded {
+    pub page_count: u32,
+    pub changed_count: u32,
+}
+
+struct Worker<'a> {
+    recording: Recording<'a>,
+    /// Pages seen so far.
+    page_count: u32,
+    changed_count: u32,
+    changed: Vec<u8>,
+    numbers: Vec<u8>,
+}
+
+impl<'a> Worker<'a> {
+    const fn new(recording: Recording<'a>) -> Self {
+        Self {
+            recording,
+            page_count: 0,
+            changed_count: 0,
+            changed: Vec::new(),
+            numbers: Vec::new(),
+        }
+    }
+
+    fn run(mut self, batches: &Receiver<Vec<u8>>, used: &Sender<Vec<u8>>) -> io::Result<Recorded> {
+        for mut batch in batches {
+            self.record(&batch)?;
+            batch.clear();
+            let _ = used.try_send(batch);
+        }
+        Ok(Recorded { page_count: self.page_count, changed_count: self.changed_count })
+    }
+
+    fn record(&mut self, batch: &[u8]) -> io::Result<()> {
+        let Recording { spool, layout, key, .. } = self.recording;
+        let page_bytes = layout.page_bytes as usize;
+        let first = self.page_count;
+        let older = self.older_hashes(first, batch.len() / page_bytes)?;
+        let mut hashes = Vec::with_capacity(batch.len() / page_bytes * 16);
+        for (at, page) in batch.chunks_exact(page_bytes).enumerate() {
+            let hash = page_hash(key, page);
+            if older.get(at) != Some(&hash) {
+                self.changed.extend_from_slice(page);
+                self.numbers.extend((first + at as u32 + 1).to_le_bytes());
+            }
+            hashes.extend(hash);
+            self.page_count += 1;
+        }
+        spool.write_all_at(&hashes, layout.hashes() + u64::from(first) * HASH_BYTES)?;
+        self.write_changed()
+    }
+
+    /// Hashes of the older image's pages from this one (counted from 0) on, as far as it goes.
+    fn older_hashes(&self, first: u32, count: usize) -> io::Result<Vec<[u8; 16]>> {
+        let Recording { spool, layout, older_page_bytes, .. } = self.recording;
+        if older_page_bytes != layout.page_bytes {
+            return Ok(Vec::new());
+        }
+        let count = count.min(layout.older_count.saturating_sub(first) as usize);
+        let mut hashes = vec![[0; 16]; count];
+        let offset = Layout::OLDER_HASHES + u64::from(first) * HASH_BYTES;
+        spool.read_exact_at(hashes.as_flattened_mut(), offset)?;
+        Ok(hashes)
+    }
+
+    fn write_changed(&mut self) -> io::Result<()> {
+        let Recording { spool, layout, .. } = self.recording;
+        let done = u64::from(self.changed_count);
+        spool.write_all_at(&self.numbers, layout.numbers() + done * 4)?;
+        let pages = layout.pages() + done * u64::from(layout.page_bytes);
+        spool.write_all_at(&self.changed, pages)?;
+        self.changed_count += (self.numbers.len() / 4) as u32;
+        self.numbers.clear();
+        self.changed.clear();
+        Ok(())
+    }
+}
