@@ -2,3 +2,4 @@
 //! [`Fetch`](crate::chunk::Fetch).
 
 pub mod files;
+pub mod sqlite;

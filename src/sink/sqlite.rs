@@ -1,0 +1,206 @@
+//! A database image back on disk: complete and verified before it gets its name.
+//!
+//! What lay beside an older database of that name goes first: SQLite would play an old `-wal` or
+//! `-journal` back into the new file.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{
+    chunk::Fetch,
+    clock::{Entropy, SystemEntropy},
+    crypto::keys::Keys,
+    disk::{Dir, Disk, FileKind, Handle, Replace, Stat, file::TEMPORARY_PREFIX, write_all_at},
+    format::image::Image,
+    repo::image::{self, ImageReader},
+    sink::files::{RestoreDatabase, RestoreDatabaseError},
+    source::sqlite::{COMPANIONS, companion},
+};
+
+/// Writes database images.
+#[derive(Clone, Copy)]
+pub struct DatabaseSink<'a> {
+    pub disk: &'a dyn Disk,
+    pub fetch: &'a Arc<dyn Fetch>,
+    pub keys: &'a Keys,
+    /// Once set, a restore ends with [`Error::Stopped`]; the destination is as it was.
+    pub stop: &'a AtomicBool,
+    /// Called with the number of bytes written, from any thread.
+    pub observe: &'a (dyn Fn(u64) + Sync),
+}
+
+impl DatabaseSink<'_> {
+    /// Writes the image as a new file and gives it the name, in place of any file that had it;
+    /// durable on return. Returns its size.
+    ///
+    /// A file that is replaced hands on its mode and owner; a new one is for us alone. Nothing
+    /// that was there is touched before the new file is complete, verified and synced.
+    pub fn restore(&self, image: &Image, at: &Dir, name: &OsStr) -> Result<u64, Error> {
+        let replaced = self.replaced(at, name)?;
+        let reader = ImageReader::open(image, self.fetch.clone())?;
+        let bytes = u64::from(image.page_count) * u64::from(image.page_bytes);
+        let mut new = doing("create", NewFile::create(self.disk, at))?;
+        let restored = self
+            .fill(&reader, &new.file, bytes)
+            .and_then(|()| self.publish(&mut new, replaced, at, name));
+        if restored.is_err() {
+            new.discard(self.disk, at);
+        }
+        restored.map(|()| bytes)
+    }
+
+    fn replaced(&self, at: &Dir, name: &OsStr) -> Result<Option<Stat>, Error> {
+        match self.disk.stat(at, name) {
+            Ok(stat) if stat.kind == FileKind::Dir => {
+                doing("replace", Err(io::ErrorKind::IsADirectory.into()))
+            }
+            Ok(stat) => Ok((stat.kind == FileKind::File).then_some(stat)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => doing("look at", Err(error)),
+        }
+    }
+
+    fn fill(&self, reader: &ImageReader, file: &File, bytes: u64) -> Result<(), Error> {
+        doing("write", self.disk.set_len(file, bytes))?;
+        let write = |offset, run: &[u8]| {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Error::Stopped);
+            }
+            doing("write", write_all_at(self.disk, file, run, offset))?;
+            (self.observe)(run.len() as u64);
+            Ok(())
+        };
+        let identity = reader.read_whole(self.keys, &write, &mut |_| Ok(()))?;
+        if identity == reader.image().identity {
+            Ok(())
+        } else {
+            Err(image::Error::OtherIdentity.into())
+        }
+    }
+
+    fn publish(
+        &self,
+        new: &mut NewFile,
+        replaced: Option<Stat>,
+        at: &Dir,
+        name: &OsStr,
+    ) -> Result<(), Error> {
+        if let Some(replaced) = replaced {
+            let mode = self.disk.set_mode(Handle::File(&new.file), replaced.mode);
+            doing("set the mode of", mode)?;
+        }
+        doing("sync", self.disk.sync(&new.file))?;
+        let temporary = doing("name", new.name(self.disk, at))?;
+        if let Some(replaced) = replaced {
+            match self.disk.set_owner(at, &temporary, replaced.uid, replaced.gid) {
+                // Only root can give files away; then it is ours, as any file that we write.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                result => doing("set the owner of", result)?,
+            }
+        }
+        self.remove_companions(at, name)?;
+        doing("rename", self.disk.rename(at, &temporary, at, name, Replace::Yes))?;
+        doing("sync the folder of", self.disk.sync_dir(at))
+    }
+
+    /// Removes what lay beside the former database, for good before the name changes hands: not
+    /// even a power cut may bring an old `-wal` and the new file together.
+    fn remove_companions(&self, at: &Dir, name: &OsStr) -> Result<(), Error> {
+        let mut removed = false;
+        for suffix in COMPANIONS {
+            match self.disk.remove_file(at, &companion(name, suffix)) {
+                Ok(()) => removed = true,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return doing("remove what lies beside", Err(error)),
+            }
+        }
+        if removed { doing("sync the folder of", self.disk.sync_dir(at)) } else { Ok(()) }
+    }
+}
+
+/// A file on its way to a name.
+struct NewFile {
+    file: File,
+    /// Nothing: it is gone if we are.
+    temporary: Option<OsString>,
+}
+
+impl NewFile {
+    fn create(disk: &dyn Disk, at: &Dir) -> io::Result<Self> {
+        match disk.create_unnamed(at, 0o600) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                let name = temporary_name();
+                Ok(Self { file: disk.create_new(at, &name, 0o600)?, temporary: Some(name) })
+            }
+            created => Ok(Self { file: created?, temporary: None }),
+        }
+    }
+
+    /// Returns the temporary name, which it gets now if it has none: a rename needs one to replace.
+    fn name(&mut self, disk: &dyn Disk, at: &Dir) -> io::Result<OsString> {
+        if self.temporary.is_none() {
+            let name = temporary_name();
+            disk.link_unnamed(&self.file, at, &name)?;
+            self.temporary = Some(name);
+        }
+        Ok(self.temporary.clone().unwrap_or_default())
+    }
+
+    fn discard(&self, disk: &dyn Disk, at: &Dir) {
+        if let Some(name) = &self.temporary {
+            let _ = disk.remove_file(at, name);
+        }
+    }
+}
+
+fn temporary_name() -> OsString {
+    let mut random = [0; 8];
+    SystemEntropy.fill(&mut random);
+    format!("{TEMPORARY_PREFIX}{:016x}", u64::from_le_bytes(random)).into()
+}
+
+/// Why a database was not restored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    #[error("cannot {action} the database")]
+    Io {
+        action: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("stopped")]
+    Stopped,
+}
+
+fn doing<T>(action: &'static str, result: io::Result<T>) -> Result<T, Error> {
+    result.map_err(|source| Error::Io { action, source })
+}
+
+impl RestoreDatabase for DatabaseSink<'_> {
+    fn restore(&self, image: &Image, at: &Dir, name: &OsStr) -> Result<u64, RestoreDatabaseError> {
+        Self::restore(self, image, at, name).map_err(|error| {
+            let code = match &error {
+                Error::Image(_) => "damaged",
+                Error::Io { .. } => "io",
+                Error::Stopped => "stopped",
+            };
+            let mut message = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                message = format!("{message}: {error}");
+                cause = error.source();
+            }
+            RestoreDatabaseError { code: code.to_owned(), message }
+        })
+    }
+}
