@@ -11,7 +11,7 @@ use crate::{
         Error, ImageReader, NewImage,
         base::{group_pages, store_base},
         changed::ChangedCursor,
-        encode::{Against, PageEncoder, WINDOW_BYTES},
+        encode::{Against, Encoded, Links, PageEncoder, WINDOW_BYTES},
         maps::{count_pages, keep_needed, merge, store_ids, store_map},
         needs::Needs,
     },
@@ -20,8 +20,7 @@ use crate::{
 /// Stores the image and returns its description.
 ///
 /// Without a parent, `changed` must be all pages; with one, what differs from the parent's image.
-/// The parent's fetcher must see what this run stores. What comes back is complete and proven; it
-/// is durable once the run that stores it commits.
+/// What comes back is complete and proven; it is durable once the run that stores it commits.
 pub fn build(
     new: &NewImage<'_>,
     parent: Option<&ImageReader>,
@@ -47,7 +46,7 @@ fn wants_base(new: &NewImage<'_>, parent: &ImageReader, storage: Storage) -> Res
     let image = parent.image();
     let (folded, recent) = parent.maps();
     let map = merge(folded, recent, image.page_count);
-    let dead = Needs::of(&map, parent.chunks())?.dead_base_groups(&map, image)?;
+    let dead = Needs::of(&map, parent.chunks(), &Links::new())?.dead_base_groups(&map, image)?;
     let groups = image.base_pages.div_ceil(image.group_pages.max(1));
     Ok(u64::from(dead) * 2 > u64::from(groups))
 }
@@ -105,15 +104,15 @@ impl Increment<'_> {
             return Ok(self.image(maps, older.recent_bytes_written));
         }
         let changed = self.store_changed(store)?;
-        let recent = merge(recent, &changed, page_count);
+        let recent = merge(recent, &changed.map, page_count);
         self.check_coverage(folded, &recent)?;
         let recent_bytes = recent.encode()?.len() as u64;
         let written = older.recent_bytes_written + recent_bytes;
         let folds = written > older.folded.bytes || recent_bytes > RECENT_MAP_BYTES_MAX;
         let folded = match self.storage {
-            Storage::Full => self.refresh(store, merge(folded, &recent, page_count), &changed)?,
+            Storage::Full => self.refresh(store, merge(folded, &recent, page_count), changed)?,
             Storage::Incremental if folds => {
-                self.drop_needless(merge(folded, &recent, page_count))?
+                self.drop_needless(merge(folded, &recent, page_count), &changed.links)?
             }
             Storage::Incremental => {
                 let recent = store_map(store, &recent)?;
@@ -136,7 +135,7 @@ impl Increment<'_> {
         }
     }
 
-    fn store_changed(&self, store: &mut dyn Store) -> Result<PageMap, Error> {
+    fn store_changed(&self, store: &mut dyn Store) -> Result<Encoded, Error> {
         // A full snapshot is free of older changes as far as that is cheap.
         let against = match self.storage {
             Storage::Incremental => Against::AnyVersion,
@@ -171,13 +170,13 @@ impl Increment<'_> {
         &self,
         store: &mut dyn Store,
         map: PageMap,
-        changed: &PageMap,
+        changed: Encoded,
     ) -> Result<PageMap, Error> {
         let page_bytes = self.new.page_bytes as usize;
-        let needs = Needs::of(&map, &self.parent.chunks_of(&map))?;
+        let needs = Needs::of(&map, &self.parent.chunks_of(&map), &changed.links)?;
         let mut pages = needs.pages_in_mostly_dead_chunks(&map)?;
         // The parent knows only the former content of pages that changed.
-        pages.retain(|page| changed.get(*page).is_none());
+        pages.retain(|page| changed.map.get(*page).is_none());
         let mut encoder = PageEncoder::new(self.parent, Against::Base, page_bytes);
         for numbers in pages.chunks(WINDOW_BYTES / page_bytes) {
             let mut bytes = Vec::with_capacity(numbers.len() * page_bytes);
@@ -186,18 +185,20 @@ impl Increment<'_> {
             }
             encoder.put(store, numbers, &bytes)?;
         }
-        let map = merge(&map, &encoder.finish(store)?, self.new.page_count);
-        let needs = Needs::of(&map, &self.parent.chunks_of(&map))?;
+        let mut refreshed = encoder.finish(store)?;
+        let map = merge(&map, &refreshed.map, self.new.page_count);
+        refreshed.links.extend(changed.links);
+        let needs = Needs::of(&map, &self.parent.chunks_of(&map), &refreshed.links)?;
         Ok(keep_needed(&map, |chunk| needs.is_needed(chunk)))
     }
 
     /// Drops the chunks that nothing needs, where there may be many.
-    fn drop_needless(&self, map: PageMap) -> Result<PageMap, Error> {
+    fn drop_needless(&self, map: PageMap, links: &Links) -> Result<PageMap, Error> {
         let direct: HashSet<u32> = map.entries.iter().map(|entry| entry.chunk).collect();
         if direct.len() * 2 >= map.chunks.len() {
             return Ok(map);
         }
-        let needs = Needs::of(&map, &self.parent.chunks_of(&map))?;
+        let needs = Needs::of(&map, &self.parent.chunks_of(&map), links)?;
         Ok(keep_needed(&map, |chunk| needs.is_needed(chunk)))
     }
 }

@@ -1,5 +1,7 @@
 //! Changed pages on their way into page chunks: as patches where an older version is near enough.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use crate::{
@@ -30,12 +32,18 @@ pub enum Against {
     Base,
 }
 
-/// A page as it will be stored.
-struct Encoded {
-    page: u32,
-    form: Form,
+/// For each chunk: the page of every slot, and where its older version lies, if it has one.
+pub type Links = HashMap<ChunkId, Vec<(u32, Option<Older>)>>;
+
+/// Where pages went.
+pub struct Encoded {
+    /// With all chunks that the pages need.
+    pub map: PageMap,
+    /// Of the chunks that were stored now: they cannot be fetched before they are durable.
+    pub links: Links,
 }
 
+/// How a page will be stored.
 enum Form {
     Plain,
     Patch {
@@ -56,6 +64,7 @@ pub struct PageEncoder<'a> {
     plain: Vec<(u32, Vec<u8>)>,
     table: Table,
     entries: Vec<PageEntry>,
+    links: Links,
 }
 
 impl<'a> PageEncoder<'a> {
@@ -68,6 +77,7 @@ impl<'a> PageEncoder<'a> {
             plain: Vec::new(),
             table: Table::default(),
             entries: Vec::new(),
+            links: Links::new(),
         }
     }
 
@@ -80,14 +90,15 @@ impl<'a> PageEncoder<'a> {
     ) -> Result<(), Error> {
         let page_bytes = self.page_bytes;
         let bytes_of = |at: usize| &pages[at * page_bytes..(at + 1) * page_bytes];
-        for (at, encoded) in self.encode(numbers, &bytes_of)?.into_iter().enumerate() {
-            match encoded.form {
-                Form::Plain => self.put_plain(store, encoded.page, bytes_of(at))?,
+        let forms = self.encode(numbers, &bytes_of)?;
+        for ((at, page), form) in numbers.iter().enumerate().zip(forms) {
+            match form {
+                Form::Plain => self.put_plain(store, *page, bytes_of(at))?,
                 Form::Patch { older, ops, needs } => {
                     for id in needs {
                         let _ = self.table.name(id);
                     }
-                    self.patches.push((encoded.page, older, ops));
+                    self.patches.push((*page, older, ops));
                     if self.patches.len() == PAGE_SLOTS_MAX {
                         self.flush_patches(store)?;
                     }
@@ -97,12 +108,13 @@ impl<'a> PageEncoder<'a> {
         Ok(())
     }
 
-    /// Stores what is still gathered; returns where all pages went, with all chunks they need.
-    pub fn finish(mut self, store: &mut dyn Store) -> Result<PageMap, Error> {
+    /// Stores what is still gathered.
+    pub fn finish(mut self, store: &mut dyn Store) -> Result<Encoded, Error> {
         self.flush_patches(store)?;
         self.flush_plain(store)?;
         self.entries.sort_unstable();
-        Ok(PageMap { chunks: self.table.into_chunks(), entries: self.entries })
+        let map = PageMap { chunks: self.table.into_chunks(), entries: self.entries };
+        Ok(Encoded { map, links: self.links })
     }
 
     /// Encodes pages in parallel; those of one base group together, so that it is fetched once.
@@ -110,7 +122,7 @@ impl<'a> PageEncoder<'a> {
         &self,
         numbers: &[u32],
         bytes_of: &(dyn Fn(usize) -> &'p [u8] + Sync),
-    ) -> Result<Vec<Encoded>, Error> {
+    ) -> Result<Vec<Form>, Error> {
         let older = self.older;
         let group_pages = older.image().group_pages.max(1);
         let mut starts = Vec::new();
@@ -121,7 +133,7 @@ impl<'a> PageEncoder<'a> {
         }
         let ends = starts.iter().skip(1).copied().chain([numbers.len()]);
         let spans: Vec<_> = starts.iter().copied().zip(ends).collect();
-        let encoded: Vec<Vec<Encoded>> = spans
+        let forms: Vec<Vec<Form>> = spans
             .into_par_iter()
             .map_init(PageDiff::default, |diff, (start, end)| {
                 let group = older.group_of(numbers[start]);
@@ -130,7 +142,7 @@ impl<'a> PageEncoder<'a> {
                     .collect()
             })
             .collect::<Result<_, Error>>()?;
-        Ok(encoded.into_iter().flatten().collect())
+        Ok(forms.into_iter().flatten().collect())
     }
 
     fn encode_page(
@@ -139,8 +151,7 @@ impl<'a> PageEncoder<'a> {
         group: &Group<'_>,
         diff: &mut PageDiff,
         (page, bytes): (u32, &[u8]),
-    ) -> Result<Encoded, Error> {
-        let plain = Encoded { page, form: Form::Plain };
+    ) -> Result<Form, Error> {
         let candidates = self.candidates(older, group, page)?;
         let mut bytes_max = bytes.len() * PATCH_PERCENT_MAX / 100;
         let mut best: Option<(usize, Vec<u8>)> = None;
@@ -152,7 +163,7 @@ impl<'a> PageEncoder<'a> {
                 bytes_max = length.saturating_sub(1);
             }
         }
-        let Some((at, ops)) = best else { return Ok(plain) };
+        let Some((at, ops)) = best else { return Ok(Form::Plain) };
         let mut applied = vec![0; bytes.len()];
         patch::apply(&ops, &candidates[at].1, &mut applied)?;
         if applied != bytes {
@@ -163,7 +174,7 @@ impl<'a> PageEncoder<'a> {
             Older::Chunk { id, .. } => Some(*id),
         });
         let needs = needs.collect();
-        Ok(Encoded { page, form: Form::Patch { older: candidates[at].0, ops, needs } })
+        Ok(Form::Patch { older: candidates[at].0, ops, needs })
     }
 
     /// The versions that a patch of the page may start from, with all below them.
@@ -203,7 +214,7 @@ impl<'a> PageEncoder<'a> {
             return Ok(());
         }
         let id = store.put(&encode_plain(&pages)?)?;
-        self.add(id, pages.iter().map(|(page, _)| *page));
+        self.add(id, pages.iter().map(|(page, _)| (*page, None)).collect());
         Ok(())
     }
 
@@ -215,12 +226,14 @@ impl<'a> PageEncoder<'a> {
             return Ok(());
         }
         let id = store.put(&encode_patches(&slots)?)?;
-        self.add(id, slots.iter().map(|(page, ..)| *page));
+        self.add(id, slots.iter().map(|(page, older, _)| (*page, Some(*older))).collect());
         Ok(())
     }
 
-    fn add(&mut self, id: ChunkId, pages: impl Iterator<Item = u32>) {
+    fn add(&mut self, id: ChunkId, slots: Vec<(u32, Option<Older>)>) {
         let chunk = self.table.name(id);
-        self.entries.extend(pages.zip(0..).map(|(page, slot)| PageEntry { page, chunk, slot }));
+        let entry = |((page, _), slot)| PageEntry { page, chunk, slot };
+        self.entries.extend(slots.iter().copied().zip(0..).map(entry));
+        let _ = self.links.insert(id, slots);
     }
 }

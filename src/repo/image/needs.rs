@@ -12,7 +12,7 @@ use crate::{
     },
     id::ChunkId,
     limits::PATCH_DEPTH_MAX,
-    repo::image::{Error, corrupt, page_chunks::PageChunks},
+    repo::image::{Error, corrupt, encode::Links, page_chunks::PageChunks},
 };
 
 /// What the pages of a map need.
@@ -41,13 +41,17 @@ enum End {
 }
 
 impl Needs {
-    /// Follows every page of the map. Reads each chunk of its table once.
-    pub fn of(map: &PageMap, chunks: &PageChunks) -> Result<Self, Error> {
+    /// Follows every page of the map. Reads each chunk of its table once, but for those whose links
+    /// are known.
+    pub fn of(map: &PageMap, chunks: &PageChunks, known: &Links) -> Result<Self, Error> {
         let index: HashMap<ChunkId, u32> = map.chunks.iter().copied().zip(0..).collect();
         let steps = map
             .chunks
             .par_iter()
-            .map(|id| chunks.get(id, 0)?.olders().map(|older| step(older, &index)).collect())
+            .map(|id| match known.get(id) {
+                Some(slots) => slots.iter().map(|slot| step(*slot, &index)).collect(),
+                None => chunks.get(id, 0)?.links().map(|slot| step(slot, &index)).collect(),
+            })
             .collect::<Result<Vec<Vec<Step>>, Error>>()?;
         let mut live = vec![0; steps.len()];
         let needs = Self { live: Vec::new(), steps };

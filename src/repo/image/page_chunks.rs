@@ -57,8 +57,8 @@ impl PageSlots {
         }
     }
 
-    /// For every slot, where the older version of its page lies, if it has one.
-    pub fn olders(&self) -> impl Iterator<Item = (u32, Option<Older>)> {
+    /// The page of every slot, and where its older version lies, if it has one.
+    pub fn links(&self) -> impl Iterator<Item = (u32, Option<Older>)> {
         self.slots.iter().map(|slot| (slot.page, slot.older))
     }
 
