@@ -93,21 +93,24 @@ impl DatabaseSink<'_> {
         name: &OsStr,
     ) -> Result<(), Error> {
         if let Some(replaced) = replaced {
-            let mode = self.disk.set_mode(Handle::File(&new.file), replaced.mode);
-            doing("set the mode of", mode)?;
+            self.take_over(&new.file, &replaced)?;
         }
         doing("sync", self.disk.sync(&new.file))?;
         let temporary = doing("name", new.name(self.disk, at))?;
-        if let Some(replaced) = replaced {
-            match self.disk.set_owner(at, &temporary, replaced.uid, replaced.gid) {
-                // Only root can give files away; then it is ours, as any file that we write.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                result => doing("set the owner of", result)?,
-            }
-        }
         self.remove_companions(at, name)?;
         doing("rename", self.disk.rename(at, &temporary, at, name, Replace::Yes))?;
         doing("sync the folder of", self.disk.sync_dir(at))
+    }
+
+    /// Gives the new file the owner and mode of the one it replaces.
+    fn take_over(&self, file: &File, replaced: &Stat) -> Result<(), Error> {
+        let handle = Handle::File(file);
+        match self.disk.set_owner(handle, replaced.uid, replaced.gid) {
+            // Only root can give files away; then it is ours, as any file that we write.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            result => doing("set the owner of", result)?,
+        }
+        doing("set the mode of", self.disk.set_mode(handle, replaced.mode))
     }
 
     /// Removes what lay beside the former database, for good before the name changes hands: not
