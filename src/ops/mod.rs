@@ -1,13 +1,16 @@
-//! The use cases, one file each: what a person can ask of Stillpoint, without a word on how it is asked or shown.
+//! The use cases, one file each: what a person can ask of Stillpoint, without a word on how it is
+//! asked or shown.
 //!
-//! Two faces call them, the command line and later the server. They report through [`event::Observer`], return plain
-//! values, and never print, prompt or read the environment.
+//! Two faces call them, the command line and later the server. They report through
+//! [`event::Observer`], return plain values, and never print, prompt or read the environment.
 
+pub mod backup;
 pub mod check;
 pub mod doctor;
 pub mod event;
 pub mod moment;
 pub mod object;
+pub mod proof;
 pub mod run_record;
 pub mod set;
 pub mod stats;
@@ -18,7 +21,8 @@ use crate::{backend, chunk, format, repo};
 
 /// Why a use case ended without its result.
 ///
-/// What befell single items (one unreadable file) is no error: it goes to the observer and into the report.
+/// What befell single items (one unreadable file) is no error: it goes to the observer and into the
+/// report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -30,6 +34,10 @@ pub enum Error {
     Chunk(#[from] chunk::Error),
     #[error(transparent)]
     Format(#[from] format::Error),
+    #[error(transparent)]
+    Image(#[from] repo::image::Error),
+    #[error(transparent)]
+    Restore(#[from] crate::sink::files::Error),
     #[error(transparent)]
     Moment(#[from] moment::Error),
     /// Refused before anything was written.
@@ -53,4 +61,15 @@ pub enum Error {
     },
     #[error("stopped")]
     Stopped,
+}
+
+/// The message of an error with those of its causes.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    message
 }

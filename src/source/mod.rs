@@ -3,3 +3,4 @@
 
 pub mod files;
 pub mod sqlite;
+pub mod sqlite_check;

@@ -12,6 +12,7 @@ mod file;
 mod filter;
 mod folder;
 mod linked;
+mod measure;
 mod names;
 mod node;
 mod older;
@@ -31,6 +32,7 @@ use std::{
 };
 
 pub use backup::back_up_tree;
+pub use measure::{Measured, measure};
 pub use real_disk::RealReadDisk;
 
 use crate::{

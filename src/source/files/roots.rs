@@ -22,7 +22,7 @@ pub struct Roots {
 }
 
 /// What of a folder is saved.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chosen {
     /// All that the filter lets through.
     Whole,

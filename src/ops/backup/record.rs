@@ -1,0 +1,96 @@
+//! The record of a run: what was captured, for whom, of what.
+
+use std::process::{Command, Stdio};
+
+use crate::{
+    format::record::{Outcome, Record},
+    id::WriterId,
+    limits::KIB,
+    ops::{
+        backup::{Captured, Run},
+        event::Event,
+        set::AppVersion,
+    },
+};
+
+/// Longest version text that is kept.
+const VERSION_BYTES_MAX: usize = 200;
+
+/// Puts the record together. Writer, counter and bytes added are filled in by the commit.
+pub fn assemble(run: &Run<'_>, captured: &Captured) -> Record {
+    let request = run.request;
+    let damaged = captured.parts.iter().any(|part| part.outcome != Outcome::Complete);
+    Record {
+        created: run.started,
+        finished: run.repo.environment().clock.now(),
+        host: request.host.clone(),
+        writer: WriterId([0; 32]),
+        counter: 0,
+        parent: run.older.last().map(|snapshot| snapshot.id),
+        storage: request.storage,
+        trigger: request.trigger,
+        actor: request.actor.clone(),
+        station: request.station.clone(),
+        name: request.name.clone(),
+        note: request.note.clone(),
+        tags: request.tags.clone(),
+        environment: request.environment.clone(),
+        app_version: app_version(run, captured),
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        config: request.config.clone(),
+        configured: request.configured.clone(),
+        parts: captured.parts.clone(),
+        bytes_added: 0,
+        incomplete: damaged || !captured.failed.is_empty(),
+        failed: captured.failed.clone(),
+    }
+}
+
+/// Finds the version of the application. That it cannot be found is worth a warning, never a
+/// backup.
+fn app_version(run: &Run<'_>, captured: &Captured) -> String {
+    let found = match &run.request.app_version {
+        None => return String::new(),
+        Some(AppVersion::Sql { set, .. }) => captured
+            .app_version
+            .clone()
+            .ok_or_else(|| format!("the query on {set} returned nothing")),
+        Some(AppVersion::File(path)) => first_line_of_file(run, path),
+        Some(AppVersion::Command(command)) => first_line_of_command(command),
+    };
+    found.unwrap_or_else(|message| {
+        run.observer.observe(&Event::Warning { item: "application version".to_owned(), message });
+        String::new()
+    })
+}
+
+fn first_line_of_file(run: &Run<'_>, path: &std::path::Path) -> Result<String, String> {
+    let disk = run.repo.environment().disk.as_ref();
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(format!("{} is not a file", path.display()));
+    };
+    let bytes = disk
+        .open_root(parent)
+        .and_then(|dir| crate::disk::file::read(disk, &dir, name, 64 * KIB as u64))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(first_line(&bytes))
+}
+
+fn first_line_of_command(command: &[String]) -> Result<String, String> {
+    let (program, arguments) = command.split_first().ok_or("the command is empty")?;
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{program}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{program} ended with {}", output.status));
+    }
+    Ok(first_line(&output.stdout))
+}
+
+fn first_line(bytes: &[u8]) -> String {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = &line[..line.len().min(VERSION_BYTES_MAX)];
+    String::from_utf8_lossy(line).trim().to_owned()
+}
