@@ -162,6 +162,7 @@ pub trait Disk: Send + Sync {
     fn set_owner(&self, of: Handle<'_>, uid: u32, gid: u32) -> io::Result<()>;
     fn set_modified(&self, of: Handle<'_>, modified: (i64, u32)) -> io::Result<()>;
     /// Metadata of a name that cannot be opened, such as a link; never of what it leads to.
+    fn set_mode_at(&self, at: &Dir, name: &OsStr, mode: u32) -> io::Result<()>;
     fn set_owner_at(&self, at: &Dir, name: &OsStr, uid: u32, gid: u32) -> io::Result<()>;
     fn set_modified_at(&self, at: &Dir, name: &OsStr, modified: (i64, u32)) -> io::Result<()>;
     fn set_xattr(&self, of: Handle<'_>, name: &[u8], value: &[u8]) -> io::Result<()>;

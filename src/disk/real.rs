@@ -216,6 +216,21 @@ impl Disk for RealDisk {
         Ok(rustix::fs::futimens(fd_of(of), &only_modified(modified))?)
     }
 
+    fn set_mode_at(&self, at: &Dir, name: &OsStr, mode: u32) -> io::Result<()> {
+        // The kernel can change the mode of a name only by following links. What is open as a mere
+        // place is no link any more, and its path in /proc leads to just that.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let place = rustix::fs::openat(&at.0, component(name)?, flags, Mode::empty())?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode) == FileType::Symlink {
+            return Err(invalid("a link has no mode"));
+        }
+        let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+        match rustix::fs::chmod(path, Mode::from_raw_mode(mode)) {
+            Err(Errno::NOENT) if !has_proc() => Err(io::ErrorKind::Unsupported.into()),
+            changed => Ok(changed?),
+        }
+    }
+
     fn set_owner_at(&self, at: &Dir, name: &OsStr, uid: u32, gid: u32) -> io::Result<()> {
         let (owner, group) = owner_of(uid, gid)?;
         let flags = AtFlags::SYMLINK_NOFOLLOW;

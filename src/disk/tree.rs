@@ -28,15 +28,17 @@ pub fn create_dir<D: Disk + ?Sized>(
     }
 }
 
-/// Removes a file, or a folder with all it holds; absent already is success. Follows no link.
+/// Removes a file, or a folder with all it holds; absent already is success. Follows no link and
+/// enters no other file system.
 ///
 /// Not durable: call [`Disk::sync_dir`] where it matters. Keeps one folder open for each level.
 pub fn remove_tree<D: Disk + ?Sized>(disk: &D, at: &Dir, name: &OsStr) -> io::Result<()> {
-    let Some(level) = enter(disk, at, name)? else { return Ok(()) };
+    let device = disk.stat_dir(at)?.device;
+    let Some(level) = enter(disk, at, name, device)? else { return Ok(()) };
     let mut levels = vec![level];
     while let Some(level) = levels.last_mut() {
         if let Some(child) = level.names.pop() {
-            if let Some(below) = enter(disk, &level.dir, &child)? {
+            if let Some(below) = enter(disk, &level.dir, &child, device)? {
                 levels.push(below);
             }
         } else {
@@ -56,8 +58,17 @@ struct Level {
 }
 
 /// Opens a folder to be emptied; anything else is removed at once.
-fn enter<D: Disk + ?Sized>(disk: &D, at: &Dir, name: &OsStr) -> io::Result<Option<Level>> {
+fn enter<D: Disk + ?Sized>(
+    disk: &D,
+    at: &Dir,
+    name: &OsStr,
+    device: u64,
+) -> io::Result<Option<Level>> {
     match disk.stat(at, name) {
+        // What is mounted here belongs to somebody else.
+        Ok(stat) if stat.kind == FileKind::Dir && stat.device != device => {
+            Err(io::ErrorKind::CrossesDevices.into())
+        }
         Ok(stat) if stat.kind == FileKind::Dir => {
             let dir = disk.open_dir(at, name)?;
             let names = disk.list(&dir)?;

@@ -161,6 +161,10 @@ impl<D: Disk> Disk for Uninterrupted<D> {
         repeat(|| self.0.set_modified(of, modified))
     }
 
+    fn set_mode_at(&self, at: &Dir, name: &OsStr, mode: u32) -> io::Result<()> {
+        repeat(|| self.0.set_mode_at(at, name, mode))
+    }
+
     fn set_owner_at(&self, at: &Dir, name: &OsStr, uid: u32, gid: u32) -> io::Result<()> {
         repeat(|| self.0.set_owner_at(at, name, uid, gid))
     }

@@ -6,10 +6,26 @@
 //! written in place while a marker beside the destination says that the restore has not finished.
 //! What cannot be restored is listed; the rest is restored.
 
+mod choice;
+mod content;
+mod extra;
+mod failure;
+mod file;
+mod folder;
+mod linked;
+mod metadata;
+mod other;
+mod restore;
+mod tally;
+mod target;
+mod verdict;
+
 use std::{ffi::OsStr, sync::atomic::AtomicBool};
 
+pub use restore::{plan_tree, restore_tree};
+
 use crate::{
-    chunk::{self, Fetch},
+    chunk::Fetch,
     disk::{Dir, Disk},
     format::{image::Image, record::Problem},
 };
@@ -143,8 +159,10 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    #[error(transparent)]
-    Chunk(#[from] chunk::Error),
+    #[error("the root of the part is no folder")]
+    NotAFolder,
+    #[error("no threads can be started: {why}")]
+    Threads { why: String },
     #[error("the tree has more than the {entries_max} entries that its record claims")]
     TooManyEntries { entries_max: u64 },
     #[error("stopped")]

@@ -1,0 +1,114 @@
+//! What is to be done about an entry, given what has its name already.
+
+use std::{ffi::OsStr, io};
+
+use crate::{
+    disk::{Dir, FileKind, Stat, tree::remove_tree},
+    format::node::{Content, Entry},
+    sink::files::{
+        Extra, Overwrite,
+        failure::Trouble,
+        restore::{Acts, Restore},
+        target::Opened,
+    },
+};
+
+/// What is to be done about an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing has its name.
+    Create,
+    Replace,
+    Keep,
+    /// All is as it should be, apart from the metadata.
+    Mend,
+    /// Only a look at the content can tell.
+    Compare,
+}
+
+impl Restore<'_> {
+    /// Decides about an entry that is no folder.
+    pub fn verdict(
+        &self,
+        opened: &Opened,
+        path: &[u8],
+        name: &OsStr,
+        entry: &Entry,
+    ) -> Result<Verdict, Trouble> {
+        // A folder that this restore has made is empty; should a name be taken all the same,
+        // creating it fails.
+        let Some(dir) = opened.dir.as_ref().filter(|_| !opened.is_new) else {
+            return Ok(Verdict::Create);
+        };
+        let stat = match self.sink.disk.stat(dir, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Verdict::Create),
+            stat => stat.map_err(|error| Trouble::io("look at what has its name", &error))?,
+        };
+        match self.options.overwrite {
+            Overwrite::Never => Ok(Verdict::Keep),
+            _ if stat.kind == FileKind::Dir => self.clear(dir, path, name),
+            Overwrite::Always => Ok(Verdict::Replace),
+            Overwrite::Changed => Ok(self.compare(&stat, entry)),
+        }
+    }
+
+    fn compare(&self, stat: &Stat, entry: &Entry) -> Verdict {
+        let likeness = likeness(stat, entry);
+        // Other names of the same file may lie outside: it may be replaced, but not changed.
+        let is_alone = stat.links == 1;
+        match likeness {
+            Likeness::Same if !self.metadata_differs(stat, entry) => Verdict::Keep,
+            Likeness::Same if is_alone => Verdict::Mend,
+            Likeness::Perhaps if is_alone => Verdict::Compare,
+            _ => Verdict::Replace,
+        }
+    }
+
+    /// Removes a folder that stands where a file belongs, if deleting is allowed.
+    fn clear(&self, dir: &Dir, path: &[u8], name: &OsStr) -> Result<Verdict, Trouble> {
+        if self.options.extra == Extra::Keep || self.is_spared(path) {
+            return Err(Trouble::new("in-the-way", "a folder has its name"));
+        }
+        if self.acts == Acts::Write {
+            let removed = remove_tree(self.sink.disk, dir, name);
+            removed.map_err(|error| Trouble::io("delete the folder that has its name", &error))?;
+        }
+        self.tally.deleted();
+        Ok(Verdict::Create)
+    }
+}
+
+/// How far what exists looks like the entry, apart from owner and mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Likeness {
+    Same,
+    Perhaps,
+    Other,
+}
+
+fn likeness(stat: &Stat, entry: &Entry) -> Likeness {
+    let same_if = |is_same| if is_same { Likeness::Same } else { Likeness::Other };
+    let is_device = |kind, major: u32, minor: u32| {
+        same_if(stat.kind == kind && (stat.rdev_major, stat.rdev_minor) == (major, minor))
+    };
+    let has_time = stat.modified == entry.modified;
+    match &entry.content {
+        Content::File { bytes, extents, .. } => {
+            match stat.kind == FileKind::File && stat.bytes == *bytes {
+                true if has_time => Likeness::Same,
+                // Holes would have to be compared with zeros.
+                true if extents.is_none() => Likeness::Perhaps,
+                _ => Likeness::Other,
+            }
+        }
+        Content::Database(image) => {
+            let bytes = u64::from(image.page_bytes) * u64::from(image.page_count);
+            same_if(stat.kind == FileKind::File && stat.bytes == bytes && has_time)
+        }
+        Content::Link { .. } if stat.kind == FileKind::Link => Likeness::Perhaps,
+        Content::Fifo => same_if(stat.kind == FileKind::Fifo),
+        Content::CharDevice { major, minor } => is_device(FileKind::CharDevice, *major, *minor),
+        Content::BlockDevice { major, minor } => is_device(FileKind::BlockDevice, *major, *minor),
+        Content::Link { .. } | Content::Socket | Content::Folder { .. } => Likeness::Other,
+    }
+}
