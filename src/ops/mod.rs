@@ -11,6 +11,7 @@ pub mod event;
 pub mod moment;
 pub mod object;
 pub mod proof;
+pub mod restore;
 pub mod run_record;
 pub mod set;
 pub mod stats;

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, ffi::OsStr, fs::File, sync::Arc};
 
 use crate::{
     chunk::Fetch,
-    disk::{self, write_all_at},
+    disk::{self, file::TEMPORARY_PREFIX, write_all_at},
     format::image::Image,
+    id::WriterId,
     limits::MIB,
     ops::{Error, with_causes},
     repo::{
@@ -28,7 +29,7 @@ pub enum Proof {
     Lost(String),
 }
 
-/// Rebuilds an image in the state folder, without a name, and has it checked.
+/// Rebuilds an image in the state folder and has it checked.
 pub fn prove(
     repo: &Repository,
     image: &Image,
@@ -40,13 +41,8 @@ pub fn prove(
         return Ok(Proof::Verdict(verdict));
     }
     let env = repo.environment();
-    let scratch = env.disk.create_unnamed(repo.state_dir(), 0o600);
-    let scratch = scratch.map_err(|source| Error::Io {
-        action: "create a temporary file in",
-        path: repo.state_path().to_owned(),
-        source,
-    })?;
-    match rebuild(repo, image, fetch, &scratch) {
+    let scratch = Scratch::create(repo)?;
+    match rebuild(repo, image, fetch, &scratch.file) {
         Ok(()) => {}
         Err(RebuildError::Image(error)) => return Ok(Proof::Lost(with_causes(&error))),
         Err(RebuildError::Scratch(source)) => {
@@ -54,7 +50,8 @@ pub fn prove(
             return Err(Error::Io { action: "write a temporary file in", path, source });
         }
     }
-    let checked = program.check(&scratch, Depth::Integrity, (&*env.clock, &env.stop));
+    let path = repo.state_path().join(&scratch.name);
+    let checked = program.check(&path, Depth::Integrity, (&*env.clock, &env.stop));
     let verdict = match checked {
         Ok(verdict) => verdict,
         Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
@@ -66,6 +63,37 @@ pub fn prove(
     };
     memory.remember(repo, image, &verdict);
     Ok(Proof::Verdict(verdict))
+}
+
+/// A file of the state folder that SQLite can open by name. It is gone when it is dropped; if this
+/// process dies before, the next one removes it, since its lock is free then.
+struct Scratch<'a> {
+    repo: &'a Repository,
+    file: File,
+    name: String,
+}
+
+impl<'a> Scratch<'a> {
+    fn create(repo: &'a Repository) -> Result<Self, Error> {
+        let env = repo.environment();
+        let random = WriterId(env.entropy.bytes32()).to_string();
+        let name = format!("{TEMPORARY_PREFIX}{}", &random[..16]);
+        let file = env.disk.create_new(repo.state_dir(), OsStr::new(&name), 0o600);
+        let locked = file.and_then(|file| file.lock().map(|()| file));
+        let file = locked.map_err(|source| Error::Io {
+            action: "create a temporary file in",
+            path: repo.state_path().to_owned(),
+            source,
+        })?;
+        Ok(Self { repo, file, name })
+    }
+}
+
+impl Drop for Scratch<'_> {
+    fn drop(&mut self) {
+        let disk = self.repo.environment().disk.as_ref();
+        let _ = disk.remove_file(self.repo.state_dir(), OsStr::new(&self.name));
+    }
 }
 
 /// Why an image was not rebuilt.

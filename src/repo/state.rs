@@ -69,6 +69,8 @@ impl State {
             path: path.clone(),
             source,
         })?;
+        // What a process that died left behind holds plaintext.
+        let _ = disk::file::remove_stale(env.disk.as_ref(), &dir);
         Ok(Self { path, dir })
     }
 

@@ -1,14 +1,12 @@
 //! Asking SQLite whether a database image is sound, in a process of its own.
 //!
 //! The image may be hostile or broken in ways that SQLite does not survive; then only the child
-//! is lost. It gets the file as its standard input and opens that without a name, so that a file
-//! that never had one can be checked. Nothing is written beside it: it is opened as immutable.
+//! is lost. It is opened as immutable: nothing is written beside it.
 
 use std::{
     ffi::OsString,
-    fs::File,
     io::{self, Read, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -16,14 +14,12 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::clock::Clock;
+use crate::{clock::Clock, source::sqlite::immutable_uri};
 
 /// How often a check that is waited for looks whether it was told to stop.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Lines of what a check found that are worth showing.
 const LINES_MAX: usize = 5;
-/// The child's standard input, as a database that nobody changes.
-const DATABASE: &str = "file:/proc/self/fd/0?immutable=1";
 
 /// How much is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,28 +48,26 @@ pub struct CheckProgram {
 }
 
 impl CheckProgram {
-    /// Checks the database in the file.
+    /// Checks the database at this path, which nobody may change meanwhile.
     ///
     /// # Errors
     /// `Interrupted` if it was told to stop; others if the child could not be started or read.
     pub fn check(
         &self,
-        file: &File,
+        database: &Path,
         depth: Depth,
         (clock, stop): (&dyn Clock, &AtomicBool),
     ) -> io::Result<Verdict> {
-        if file.metadata()?.len() == 0 {
-            return Ok(Verdict::Sound);
-        }
         let mut child = Command::new(&self.path)
             .args(&self.arguments)
             .arg(match depth {
                 Depth::Quick => "quick",
                 Depth::Integrity => "integrity",
             })
+            .arg(std::path::absolute(database)?)
             .env_clear()
             .current_dir("/")
-            .stdin(Stdio::from(file.try_clone()?))
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
         let status = loop {
@@ -106,19 +100,19 @@ fn needs_application(said: &str) -> bool {
         .any(|missing| said.contains(missing))
 }
 
-/// The child: checks what its standard input is, and prints what SQLite says.
-pub fn run_child(depth: &str, output: &mut dyn Write) -> ExitCode {
+/// The child: checks a database, and prints what SQLite says.
+pub fn run_child(depth: &str, database: &Path, output: &mut dyn Write) -> ExitCode {
     let pragma = if depth == "quick" { "quick_check" } else { "integrity_check" };
-    let said = check(pragma).unwrap_or_else(|error| error.to_string());
+    let said = check(pragma, database).unwrap_or_else(|error| error.to_string());
     match output.write_all(said.as_bytes()).and_then(|()| output.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn check(pragma: &str) -> rusqlite::Result<String> {
+fn check(pragma: &str, database: &Path) -> rusqlite::Result<String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(DATABASE, flags)?;
+    let connection = Connection::open_with_flags(immutable_uri(database), flags)?;
     let _ = connection.pragma_update(None, "trusted_schema", "OFF");
     let mut statement = connection.prepare(&format!("PRAGMA {pragma}({LINES_MAX})"))?;
     let lines: Vec<String> =

@@ -85,7 +85,8 @@ fn is_on_read_only_mount(path: &Path) -> Result<bool, Failure> {
     Ok(stat.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
-fn immutable_uri(path: &Path) -> OsString {
+/// A name for SQLite of a file that nobody changes while it is open.
+pub fn immutable_uri(path: &Path) -> OsString {
     let mut uri = b"file:".to_vec();
     for byte in path.as_os_str().as_bytes() {
         match byte {
