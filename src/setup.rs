@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -21,6 +21,8 @@ pub struct Machine {
     pub entropy: Arc<dyn Entropy>,
     /// Set by a signal; long work stops at the next chunk.
     pub stop: Arc<AtomicBool>,
+    /// This very program, to be run again for what needs a process of its own.
+    pub program: PathBuf,
 }
 
 impl Machine {
@@ -31,7 +33,24 @@ impl Machine {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             stop: Arc::default(),
+            // The link of the kernel leads to the running program even if its file was replaced meanwhile.
+            program: PathBuf::from("/proc/self/exe"),
         }
+    }
+
+    /// What others call this machine.
+    pub fn host(&self) -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+
+    /// What a record says about where it was made.
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let system = rustix::system::uname();
+        let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+        vec![
+            ("system".to_owned(), format!("{} {}", text(system.sysname()), text(system.release()))),
+            ("architecture".to_owned(), text(system.machine())),
+        ]
     }
 
     /// Makes the folder ready for a new repository.

@@ -1,10 +1,16 @@
 //! The command line as clap sees it. Doc comments of this file are the help that people read.
 
+mod backup;
+mod restore;
+mod values;
 
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 
+pub use backup::{BackupArgs, TriggerArg};
+pub use restore::{OverwriteArg, RestoreArgs};
+pub use values::NamedPath;
 
 use crate::config::Flags;
 
@@ -92,11 +98,21 @@ pub enum ColorArg {
 pub enum Command {
     /// Create a repository
     Init(InitArgs),
+    /// Back up now: one snapshot of the sets of the configuration, or of those named here
+    Backup(BackupArgs),
     /// List the snapshots
     #[command(visible_alias = "list")]
     Snapshots(SnapshotsArgs),
+    /// List what is inside a snapshot: its parts, files, tables
+    Ls(LsArgs),
+    /// Write one file or one database image to standard output
+    Dump(DumpArgs),
     /// Show what is stored and what was saved, per snapshot and in all
     Stats,
+    /// Show what differs between two snapshots
+    Diff(DiffArgs),
+    /// Bring a snapshot or a moment back into a folder
+    Restore(RestoreArgs),
     /// Verify the repository; exit code 30 if anything is damaged
     Check(CheckArgs),
     /// Build the local index again from the repository
@@ -115,6 +131,12 @@ pub enum Command {
     Man(ManArgs),
     /// Print the version, and those of what it is built on
     Version,
+    /// Read a live database; for our own use
+    #[command(hide = true)]
+    CaptureChild,
+    /// Ask SQLite whether a database is sound; for our own use
+    #[command(hide = true)]
+    CheckChild(CheckChildArgs),
 }
 
 #[derive(Debug, Args)]
@@ -210,10 +232,11 @@ pub struct ManArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct CaptureChildArgs {
-    /// What the parent asks for
-    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
-    pub request: Vec<OsString>,
+pub struct CheckChildArgs {
+    /// `quick` or `integrity`
+    pub depth: String,
+    /// The database file
+    pub database: PathBuf,
 }
 
 impl Global {
@@ -234,8 +257,13 @@ impl Command {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Init(_) => "init",
+            Self::Backup(_) => "backup",
             Self::Snapshots(_) => "snapshots",
+            Self::Ls(_) => "ls",
+            Self::Dump(_) => "dump",
             Self::Stats => "stats",
+            Self::Diff(_) => "diff",
+            Self::Restore(_) => "restore",
             Self::Check(_) => "check",
             Self::RebuildIndex => "rebuild-index",
             Self::Runs(_) => "runs",
@@ -245,17 +273,34 @@ impl Command {
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
             Self::Version => "version",
+            Self::CaptureChild => "capture-child",
+            Self::CheckChild(_) => "check-child",
         }
     }
 
     /// Whether it takes its time and tells how it goes; its JSON is one line for each event.
     pub const fn is_long(&self) -> bool {
-        matches!(self, Self::Init(_) | Self::Check(_) | Self::RebuildIndex)
+        matches!(
+            self,
+            Self::Init(_)
+                | Self::Backup(_)
+                | Self::Restore(_)
+                | Self::Check(_)
+                | Self::RebuildIndex
+        )
     }
 
     /// Whether its standard output is a file's or an object's own bytes.
     pub const fn is_raw(&self) -> bool {
-        matches!(self, Self::Cat(_) | Self::Completions(_) | Self::Man(_))
+        matches!(
+            self,
+            Self::Dump(_)
+                | Self::Cat(_)
+                | Self::Completions(_)
+                | Self::Man(_)
+                | Self::CaptureChild
+                | Self::CheckChild(_)
+        )
     }
 }
 

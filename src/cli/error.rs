@@ -10,7 +10,8 @@ use crate::{
     backend, chunk,
     cli::exit_code::ExitCode,
     config::{self, Spot},
-    format, ops, repo,
+    format, ops,
+    repo::{self, image, tree},
 };
 
 /// Why a command ended without its result.
@@ -167,6 +168,11 @@ fn wrapped<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError 
             ops::Error::Chunk(error) => Some(error),
             ops::Error::Format(error) => Some(error),
             ops::Error::Moment(error) => Some(error),
+            ops::Error::Restore(error) => Some(error),
+            ops::Error::Tree(tree::Error::Chunk(error)) => Some(error),
+            ops::Error::Tree(tree::Error::Format(error)) => Some(error),
+            ops::Error::Image(image::Error::Chunk(error)) => Some(error),
+            ops::Error::Image(image::Error::Format(error)) => Some(error),
             _ => None,
         };
     }

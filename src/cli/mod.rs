@@ -13,6 +13,7 @@ mod json;
 mod output;
 mod progress;
 mod run;
+mod selection;
 mod signals;
 mod table;
 mod text;

@@ -41,7 +41,6 @@ pub enum Tone {
     Good,
     Bad,
     Caution,
-    Strong,
     Faint,
 }
 
@@ -64,6 +63,8 @@ struct Stdout {
     /// The reader is gone: the rest is for nobody.
     closed: bool,
     failed: Option<io::Error>,
+    /// Items of the list that is being printed.
+    list: Option<u64>,
 }
 
 /// Narrower terminals are treated as this wide: their lines wrap.
@@ -135,8 +136,8 @@ impl Output {
             (Tone::Bad, false) => "x ",
             (Tone::Caution, true) => "!",
             (Tone::Caution, false) => "! ",
-            (Tone::Strong | Tone::Faint, true) => "·",
-            (Tone::Strong | Tone::Faint, false) => "- ",
+            (Tone::Faint, true) => "·",
+            (Tone::Faint, false) => "- ",
         };
         paint(self.color_out, tone, mark)
     }
@@ -183,6 +184,34 @@ impl Output {
         }
     }
 
+    /// Begins an object whose data is a list too long to be gathered.
+    pub fn begin_list(&self, schema: &'static str) {
+        if self.form == Form::JsonObject {
+            self.out().list = Some(0);
+            self.write_out(format!("{{\"schema\":\"{schema}\",\"data\":[").as_bytes());
+        }
+    }
+
+    /// Prints one item of the list.
+    pub fn list_item(&self, item: &impl Serialize) {
+        let Some(count) = self.out().list.as_mut().map(|count| {
+            *count += 1;
+            *count
+        }) else {
+            return;
+        };
+        let mut text = if count > 1 { b",\n".to_vec() } else { b"\n".to_vec() };
+        text.extend(serde_json::to_vec(item).expect("wire types always become JSON"));
+        self.write_out(&text);
+    }
+
+    /// Ends the list.
+    pub fn end_list(&self) {
+        if self.out().list.take().is_some() {
+            self.write_out(b"\n]}\n");
+        }
+    }
+
     /// Prints one event of a long command.
     pub fn event(&self, event: &json::Event) {
         if self.form == Form::JsonLines {
@@ -215,8 +244,13 @@ impl Output {
 
     /// Prints why the command failed: what happened, the effect, the next step.
     pub fn error(&self, error: &Explanation) {
-        if matches!(self.form, Form::JsonLines | Form::JsonObject) {
-            self.json(&json::Event::error(error));
+        let event = json::Event::error(error);
+        if self.out().list.take().is_some() {
+            // The list stays valid JSON, and says that it is not whole.
+            let text = serde_json::to_string(&event).expect("wire types always become JSON");
+            self.write_out(format!("\n],\"error\":{text}}}\n").as_bytes());
+        } else if matches!(self.form, Form::JsonLines | Form::JsonObject) {
+            self.json(&event);
         }
         let bad = paint(self.color_err, Tone::Bad, "error:");
         let code = paint(self.color_err, Tone::Faint, &format!("[{}]", error.code));
@@ -343,7 +377,6 @@ fn paint(color: bool, tone: Tone, text: &str) -> String {
         Tone::Good => "32",
         Tone::Bad => "1;31",
         Tone::Caution => "33",
-        Tone::Strong => "1",
         Tone::Faint => "2",
     };
     format!("\x1b[{code}m{text}\x1b[0m")

@@ -202,6 +202,7 @@ fn wire(phase: Phase, item: String, progress: &Progress) -> json::Progress {
 /// What is going on, in words.
 fn sentence(phase: Phase, item: &str) -> String {
     let words = match phase {
+        Phase::Open if item.is_empty() => "reading the index",
         Phase::Open => "opening",
         Phase::Wait => "waiting for",
         Phase::Count => "counting",

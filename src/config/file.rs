@@ -31,10 +31,14 @@ pub(super) struct Settings {
     pub actor: Option<String>,
     pub station: Option<String>,
     pub retention: Option<Retention>,
+    #[serde(skip_serializing_if = "Repository::is_empty")]
     pub repository: Repository,
     pub app: Option<App>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub database: Vec<Database>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<Files>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mirror: Vec<Mirror>,
     pub alerts: Option<Alerts>,
 }
@@ -129,6 +133,13 @@ pub(super) enum Size {
 pub(super) enum Command {
     Words(Vec<String>),
     Line(String),
+}
+
+impl Repository {
+    const fn is_empty(&self) -> bool {
+        let Self { path, key_file, password_file, credential } = self;
+        path.is_none() && key_file.is_none() && password_file.is_none() && credential.is_none()
+    }
 }
 
 impl Command {

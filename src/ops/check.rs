@@ -1,4 +1,12 @@
 //! Is everything there, and can it be read?
+//!
+//! What was found is told to the observer, item by item, and counted. With [`Depth::Data`] every
+//! distinct database image is rebuilt and checked by SQLite too, the newest first; its verdict is
+//! remembered, so that the next check asks about new images only.
+
+mod images;
+
+use std::path::Path;
 
 use crate::{
     ops::{
@@ -11,7 +19,7 @@ use crate::{
     },
 };
 
-/// What a check found, in numbers. What it found in detail went to the observer.
+/// What a check found, in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     pub snapshots: u64,
@@ -26,17 +34,32 @@ pub struct Report {
     pub affected: u64,
     /// Names that are none of ours.
     pub foreign: u64,
+    /// Distinct database images that were looked at.
+    pub images: u64,
+    /// Images that SQLite finds fault with, though they are as they were captured.
+    pub images_unsound: u64,
 }
 
 impl Report {
     /// Whether all is as it should be.
     pub const fn is_sound(&self) -> bool {
-        self.damaged == 0 && self.copies_lost == 0 && self.affected == 0 && self.foreign == 0
+        self.damaged == 0
+            && self.copies_lost == 0
+            && self.affected == 0
+            && self.foreign == 0
+            && self.images_unsound == 0
     }
 }
 
 /// Checks the repository as it is now. Damage is told and counted; it is no error.
-pub fn check(repo: &Repository, depth: Depth, observer: &dyn Observer) -> Result<Report, Error> {
+///
+/// `program` is our own, which checks databases in processes of their own.
+pub fn check(
+    repo: &Repository,
+    depth: Depth,
+    program: &Path,
+    observer: &dyn Observer,
+) -> Result<Report, Error> {
     observer.observe(&Event::Phase { phase: Phase::Check, item: String::new() });
     let mut report = Report::default();
     let clock = &*repo.environment().clock;
@@ -52,7 +75,11 @@ pub fn check(repo: &Repository, depth: Depth, observer: &dyn Observer) -> Result
         }
         found => tell(found, &mut report, observer),
     })?;
-    report.snapshots = repo.snapshots()?.snapshots.len() as u64;
+    let snapshots = repo.snapshots()?.snapshots;
+    report.snapshots = snapshots.len() as u64;
+    if depth == Depth::Data {
+        images::check(repo, &snapshots, program, &mut report, observer)?;
+    }
     Ok(report)
 }
 
@@ -61,13 +88,10 @@ fn tell(found: CheckEvent, report: &mut Report, observer: &dyn Observer) {
         CheckEvent::Damaged { name, why } => {
             (&mut report.damaged, "damaged", String::new(), name.to_string().into_bytes(), why)
         }
-        CheckEvent::CopyLost { name, why } => (
-            &mut report.copies_lost,
-            "copy-lost",
-            String::new(),
-            name.to_string().into_bytes(),
-            why,
-        ),
+        CheckEvent::CopyLost { name, why } => {
+            let name = name.to_string().into_bytes();
+            (&mut report.copies_lost, "copy-lost", String::new(), name, why)
+        }
         CheckEvent::PackDamaged { pack, chunks, why } => {
             let why = format!("{why}; {chunks} chunks are lost in it");
             let name = format!("packs/{pack}").into_bytes();

@@ -6,10 +6,14 @@
 
 pub mod backup;
 pub mod check;
+pub mod diff;
 pub mod doctor;
+pub mod dump;
 pub mod event;
+pub mod list;
 pub mod moment;
 pub mod object;
+pub mod plan;
 pub mod proof;
 pub mod restore;
 pub mod run_record;
@@ -18,7 +22,11 @@ pub mod stats;
 
 use std::path::PathBuf;
 
-use crate::{backend, chunk, format, repo};
+use crate::{
+    backend, chunk, format,
+    repo::{self, image, stream, tree},
+    sink::files,
+};
 
 /// Why a use case ended without its result.
 ///
@@ -36,9 +44,11 @@ pub enum Error {
     #[error(transparent)]
     Format(#[from] format::Error),
     #[error(transparent)]
-    Image(#[from] repo::image::Error),
+    Tree(#[from] tree::Error),
     #[error(transparent)]
-    Restore(#[from] crate::sink::files::Error),
+    Image(#[from] image::Error),
+    #[error(transparent)]
+    Restore(#[from] files::Error),
     #[error(transparent)]
     Moment(#[from] moment::Error),
     /// Refused before anything was written.
@@ -53,6 +63,10 @@ pub enum Error {
     UnknownObject { text: String },
     #[error("{} objects have a name that begins with {text}", names.len())]
     AmbiguousObject { text: String, names: Vec<String> },
+    #[error("there is no {} in {part}", String::from_utf8_lossy(path))]
+    UnknownPath { part: String, path: Vec<u8> },
+    #[error("{} is {what}", String::from_utf8_lossy(path))]
+    NotAFile { path: Vec<u8>, what: &'static str },
     #[error("cannot {action} {}", path.display())]
     Io {
         action: &'static str,
@@ -73,4 +87,13 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     message
+}
+
+impl From<stream::Error> for Error {
+    fn from(error: stream::Error) -> Self {
+        match error {
+            stream::Error::Chunk(error) => Self::Chunk(error),
+            stream::Error::Format(error) => Self::Format(error),
+        }
+    }
 }

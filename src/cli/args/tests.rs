@@ -25,7 +25,14 @@ fn every_command_says_what_it_does() {
 fn names_in_the_program_are_those_that_people_type() {
     let samples = [
         "init",
+        "backup",
+        "restore x --target t",
+        "capture-child",
+        "check-child quick db",
         "snapshots",
+        "ls x",
+        "dump x",
+        "diff x y",
         "stats",
         "check",
         "rebuild-index",

@@ -22,7 +22,7 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<Done, Error> {
     let depth = if args.read_data { Depth::Data } else { Depth::Structure };
     recorded(context, &config, Start::default(), |observer| {
         let repository = context.open(&config, observer)?;
-        let report = check(&repository, depth, observer)?;
+        let report = check(&repository, depth, &context.machine.program, observer)?;
         tell(context, depth, &report);
         let exit_code = if report.is_sound() { ExitCode::Done } else { ExitCode::Damage };
         let mut done = Done::new(exit_code)
@@ -32,7 +32,9 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<Done, Error> {
             .figure("damaged", report.damaged)
             .figure("copies_lost", report.copies_lost)
             .figure("affected", report.affected)
-            .figure("foreign", report.foreign);
+            .figure("foreign", report.foreign)
+            .figure("images", report.images)
+            .figure("images_unsound", report.images_unsound);
         done.repository_id = Some(repository.id().to_string());
         Ok(done)
     })
@@ -56,6 +58,9 @@ fn tell(context: &Context, depth: Depth, report: &Report) {
         let (bytes, took) = (text::bytes(report.bytes), text::duration(context.took()));
         let affected = text::counted(report.affected, "item");
         line(report.affected, "contents", format!("{bytes} read in {took}, {affected} lost"));
+        let unsound = text::count(report.images_unsound);
+        let images = text::counted(report.images, "database image");
+        line(report.images_unsound, "databases", format!("{images}, {unsound} unsound"));
     } else if report.affected > 0 {
         line(
             report.affected,

@@ -1,6 +1,6 @@
 //! `init`: creates a repository with one key slot for each credential given.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{
     cli::{
@@ -45,12 +45,13 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<Done, Error> {
 /// Every credential that was named; without any, a passphrase that is asked for.
 fn slots(context: &Context, config: &Config, args: &InitArgs) -> Result<Vec<Slot>, Error> {
     let mut slots = Vec::new();
-    if let Some(path) = &args.new_key_file {
+    let new_key_file = args.new_key_file.as_ref().map(|path| absolute(path));
+    if let Some(path) = &new_key_file {
         slots.push(key_file_slot(context, path)?);
     }
     for source in &config.credentials {
         match source {
-            CredentialSource::KeyFile(path) if args.new_key_file.as_ref() == Some(path) => {}
+            CredentialSource::KeyFile(path) if new_key_file == Some(absolute(path)) => {}
             // The configuration says where the key file is to be; the first `init` puts it there.
             CredentialSource::KeyFile(path)
                 if is_absent(path) && context.global.key_file.is_none() =>
@@ -91,6 +92,10 @@ fn key_file_slot(context: &Context, path: &Path) -> Result<Slot, Error> {
     };
     let told = format!("Key file     {}, {made}", path.display());
     Ok(Slot { credential, label: "key file", told })
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn is_absent(path: &Path) -> bool {

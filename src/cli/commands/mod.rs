@@ -1,11 +1,17 @@
 //! One file for each command: arguments in, one use case, a result printed.
 
+mod backup;
 mod check;
+mod child;
+mod diff;
 mod doctor;
+mod dump;
 mod init;
+mod ls;
 mod manual;
 mod object;
 mod rebuild_index;
+mod restore;
 mod runs;
 mod snapshots;
 mod stats;
@@ -17,7 +23,12 @@ use crate::cli::{args::Command, context::Context, error::Error, run::Done};
 pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
     match command {
         Command::Init(args) => init::run(context, &args),
+        Command::Backup(args) => backup::run(context, args),
+        Command::Restore(args) => restore::run(context, &args),
         Command::Snapshots(args) => snapshots::run(context, &args),
+        Command::Ls(args) => ls::run(context, &args),
+        Command::Dump(args) => dump::run(context, &args),
+        Command::Diff(args) => diff::run(context, &args),
         Command::Stats => stats::run(context),
         Command::Check(args) => check::run(context, &args),
         Command::RebuildIndex => rebuild_index::run(context),
@@ -27,6 +38,8 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
         Command::Debug(args) => object::debug(context, &args),
         Command::Completions(args) => Ok(manual::completions(context, &args)),
         Command::Man(args) => manual::man(context, &args),
+        Command::CaptureChild => Ok(child::capture()),
+        Command::CheckChild(args) => Ok(child::check(context, &args)),
         Command::Version => Ok(version::run(context)),
     }
 }

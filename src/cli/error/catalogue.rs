@@ -8,7 +8,8 @@ use crate::{
     cli::{exit_code::ExitCode, text},
     config, crypto, format, ops,
     ops::moment,
-    repo,
+    repo::{self, image, tree},
+    sink::files,
 };
 
 const NOTHING_CHANGED: &str = "nothing was changed";
@@ -143,6 +144,19 @@ fn ops_entry(error: &ops::Error) -> Entry {
         ops::Error::Chunk(error) => chunk_entry(error),
         ops::Error::Format(error) => format_entry(error),
         ops::Error::Moment(error) => moment_entry(error),
+        ops::Error::Tree(tree::Error::Chunk(error)) => chunk_entry(error),
+        ops::Error::Image(image::Error::Chunk(error)) => chunk_entry(error),
+        ops::Error::Tree(_) | ops::Error::Image(_) => corrupt_entry(),
+        ops::Error::Restore(files::Error::Pattern { .. }) => {
+            Entry::new("SP0211", ExitCode::Usage).help("patterns are those of .gitignore")
+        }
+        ops::Error::Restore(_) => Entry::new("SP0401", ExitCode::Failed)
+            .effect("the restore is not complete; the backups are not affected")
+            .command("do it again, which goes on where it ended", "the same command"),
+        ops::Error::UnknownPath { part, .. } => Entry::new("SP0209", ExitCode::Usage)
+            .command("see what there is", format!("stillpoint ls SNAP:{part}")),
+        ops::Error::NotAFile { .. } => Entry::new("SP0210", ExitCode::Usage)
+            .help("dump writes one file or one database; to get the rest back, use restore"),
         ops::Error::NoSpace { place, needed_bytes, free_bytes } => {
             let (needed, free) = (text::bytes(*needed_bytes), text::bytes(*free_bytes));
             Entry::new("SP0013", ExitCode::NoSpace)
@@ -306,6 +320,7 @@ fn is_stopped(error: &Error) -> bool {
     matches!(find(error), Some(Error::Stopped))
         || matches!(find(error), Some(ops::Error::Stopped))
         || matches!(find(error), Some(repo::Error::Stopped))
+        || matches!(find(error), Some(files::Error::Stopped))
         || matches!(find(error), Some(chunk::Error::Stopped))
 }
 

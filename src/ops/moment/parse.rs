@@ -33,9 +33,10 @@ fn parse_item(when: &str, item: &[u8]) -> Result<Option<Item>, Error> {
     if !is_part_name(&part) {
         return refuse("after the `:` comes the name of a part, then a path inside it");
     }
-    let path: Vec<Vec<u8>> = names.filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect();
-    if path.iter().any(|name| name == b"." || name == b"..") {
-        return refuse("a path inside a part has no `.` or `..`");
+    let names = names.filter(|name| !name.is_empty() && *name != b".");
+    let path: Vec<Vec<u8>> = names.map(<[u8]>::to_vec).collect();
+    if path.iter().any(|name| name == b"..") {
+        return refuse("a path inside a part has no `..`");
     }
     Ok(Some(Item { part, path }))
 }

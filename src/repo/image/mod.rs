@@ -8,6 +8,7 @@
 mod base;
 mod build;
 mod changed;
+mod compare;
 mod encode;
 mod maps;
 mod needs;

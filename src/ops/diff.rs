@@ -1,0 +1,132 @@
+//! What differs between two moments: paths of trees, pages and rows of databases.
+
+mod trees;
+
+use std::sync::Arc;
+
+pub use trees::{Change, Difference};
+
+use crate::{
+    chunk::Fetch,
+    format::record::{DatabaseFacts, Part, PartContent, PartKind},
+    ops::{Error, list::find, moment::PartAt},
+    repo::{image::ImageReader, tree},
+};
+
+/// One difference.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// A part that only one side has.
+    Part {
+        name: &'a str,
+        kind: PartKind,
+        change: Change,
+    },
+    Entry {
+        part: &'a str,
+        difference: Difference<'a>,
+    },
+    Database {
+        part: &'a str,
+        difference: DatabaseDifference,
+    },
+    /// A folder of one side that cannot be read to its end.
+    Unreadable {
+        part: &'a str,
+        path: &'a [u8],
+        error: tree::Error,
+    },
+}
+
+/// How two images of one database differ.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DatabaseDifference {
+    pub pages_from: u32,
+    pub pages_to: u32,
+    /// Pages of the newer image that are not as they were.
+    pub pages_changed: u32,
+    pub page_bytes: u32,
+    /// Tables whose number of rows differs: name, before, now; absent where there is no such table.
+    pub tables: Vec<(String, Option<i64>, Option<i64>)>,
+}
+
+/// Calls back with everything that differs. Parts that both sides take from one snapshot are alike without a look.
+pub fn diff(
+    fetch: Arc<dyn Fetch>,
+    from: &[PartAt<'_>],
+    to: &[PartAt<'_>],
+    path: &[Vec<u8>],
+    visit: &mut dyn FnMut(Found<'_>),
+) -> Result<(), Error> {
+    for older in from {
+        let name = &older.part.name;
+        match to.iter().find(|newer| newer.part.name == *name) {
+            Some(newer) if newer.snapshot.id == older.snapshot.id => {}
+            Some(newer) => diff_parts(&fetch, older.part, newer.part, path, visit)?,
+            None => visit(Found::Part { name, kind: older.part.kind, change: Change::Removed }),
+        }
+    }
+    for newer in to {
+        let name = &newer.part.name;
+        if from.iter().all(|older| older.part.name != *name) {
+            visit(Found::Part { name, kind: newer.part.kind, change: Change::Added });
+        }
+    }
+    Ok(())
+}
+
+fn diff_parts(
+    fetch: &Arc<dyn Fetch>,
+    from: &Part,
+    to: &Part,
+    path: &[Vec<u8>],
+    visit: &mut dyn FnMut(Found<'_>),
+) -> Result<(), Error> {
+    match (&from.content, &to.content) {
+        (PartContent::Tree { root: older, .. }, PartContent::Tree { root: newer, .. }) => {
+            let path = path.join(&b'/');
+            let older = find(&**fetch, from, older, &path)?;
+            let newer = find(&**fetch, to, newer, &path)?;
+            trees::diff(&**fetch, (&older, &newer), &path, &mut |seen| match seen {
+                Ok(difference) => visit(Found::Entry { part: &to.name, difference }),
+                Err((path, error)) => visit(Found::Unreadable { part: &to.name, path, error }),
+            });
+            Ok(())
+        }
+        (
+            PartContent::Database { image: older, facts: rows_before },
+            PartContent::Database { image: newer, facts: rows_now },
+        ) => {
+            if older.identity == newer.identity {
+                return Ok(());
+            }
+            let older_reader = ImageReader::open(older, Arc::clone(fetch))?;
+            let newer_reader = ImageReader::open(newer, Arc::clone(fetch))?;
+            let difference = DatabaseDifference {
+                pages_from: older.page_count,
+                pages_to: newer.page_count,
+                pages_changed: newer_reader.count_changed_since(&older_reader)?,
+                page_bytes: newer.page_bytes,
+                tables: tables(rows_before, rows_now),
+            };
+            visit(Found::Database { part: &to.name, difference });
+            Ok(())
+        }
+        _ => {
+            visit(Found::Part { name: &to.name, kind: to.kind, change: Change::Kind });
+            Ok(())
+        }
+    }
+}
+
+fn tables(from: &DatabaseFacts, to: &DatabaseFacts) -> Vec<(String, Option<i64>, Option<i64>)> {
+    let rows = |facts: &DatabaseFacts, table: &str| {
+        let found = facts.rows.iter().find(|(name, _)| name == table);
+        found.map(|(_, rows)| *rows)
+    };
+    let mut names: Vec<&String> = from.rows.iter().chain(&to.rows).map(|(name, _)| name).collect();
+    names.sort();
+    names.dedup();
+    let compared = names.into_iter().map(|name| (name.clone(), rows(from, name), rows(to, name)));
+    compared.filter(|(_, from, to)| from != to).collect()
+}
