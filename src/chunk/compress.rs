@@ -1,7 +1,8 @@
 //! Whether compressing is worth trying. Spec: `format-spec/20-envelope.md`, "Frame".
 //!
-//! The compressor itself gives up on random bytes at 4 GB/s; a look at one byte in sixteen does so at 30 GB/s, and
-//! costs text nothing, since the first few windows settle it. The bytes of a frame are the business of `format::frame`.
+//! The compressor itself gives up on random bytes at 4 GB/s; a look at one byte in sixteen does so
+//! at 30 GB/s, and costs text nothing, since the first few windows settle it. The bytes of a frame
+//! are the business of `format::frame`.
 
 use crate::format::{Error, frame};
 
@@ -12,10 +13,12 @@ const WINDOW_EVERY_BYTES: usize = 8 * 1024;
 /// With fewer windows in order than one in so many, compressing cannot save 3 %.
 const ORDERED_ONE_IN: usize = 50;
 
-/// Pairs of equal bytes in a window of random ones: 511 on average, within 5 standard deviations of 22.6.
+/// Pairs of equal bytes in a window of random ones: 511 on average, within 5 standard deviations of
+/// 22.6.
 const RANDOM_PAIRS: std::ops::RangeInclusive<u32> = 398..=624;
 
-/// Returns the frame of a plaintext, compressed where that saves 3 % or more, with room for the tag of its seal.
+/// Returns the frame of a plaintext, compressed where that saves 3 % or more, with room for the tag
+/// of its seal.
 pub fn encode_frame(plain: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     put_frame(&mut frame, plain);
@@ -36,7 +39,8 @@ pub fn decode_frame(frame: Vec<u8>, plain_bytes_max: usize) -> Result<Vec<u8>, E
     frame::decode(frame, plain_bytes_max)
 }
 
-/// Whether nearly all windows look like random bytes. Headers and the like, here and there, do not count.
+/// Whether nearly all windows look like random bytes. Headers and the like, here and there, do not
+/// count.
 fn looks_random(plain: &[u8]) -> bool {
     let ordered_max = plain.len() / WINDOW_EVERY_BYTES / ORDERED_ONE_IN;
     plain

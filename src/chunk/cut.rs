@@ -1,7 +1,8 @@
 //! Where files and folder nodes are cut into chunks. Spec: `format-spec/40-folder.md`, "Cutting".
 //!
-//! Cut points are part of deduplication, not of correctness: any cutting restores. They come from a table that the
-//! repository's cut key decides, so that chunk lengths tell a stranger nothing about content.
+//! Cut points are part of deduplication, not of correctness: any cutting restores. They come from a
+//! table that the repository's cut key decides, so that chunk lengths tell a stranger nothing about
+//! content.
 
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};
 
@@ -75,10 +76,11 @@ pub struct FileCutter<'t> {
 }
 
 impl FileCutter<'_> {
-    /// Returns the length of the next chunk, which begins where the last one ended: at the buffer's first byte.
+    /// Returns the length of the next chunk, which begins where the last one ended: at the buffer's
+    /// first byte.
     ///
-    /// Nothing means that the buffer holds too little to tell (less than `FILE_CUT_BYTES_MAX` with more to follow),
-    /// or that it is empty and the file has ended.
+    /// Nothing means that the buffer holds too little to tell (less than `FILE_CUT_BYTES_MAX` with
+    /// more to follow), or that it is empty and the file has ended.
     pub fn next_chunk(&mut self, buffer: &[u8], rest: Rest) -> Option<usize> {
         let undecided = rest == Rest::MoreFollows && buffer.len() < FILE_CUT_BYTES_MAX;
         if undecided || buffer.is_empty() {

@@ -1,4 +1,5 @@
-//! The opened key ring: every key of a repository, by purpose. Spec: `format-spec/25-keys.md`, "Key ring".
+//! The opened key ring: every key of a repository, by purpose. Spec: `format-spec/25-keys.md`, "Key
+//! ring".
 
 use crate::{
     clock::Entropy,
@@ -82,7 +83,8 @@ impl Keys {
         &self.page
     }
 
-    /// Begins the identity of an image; feed it the page hashes in order, then call [`IdentityHasher::finish`].
+    /// Begins the identity of an image; feed it the page hashes in order, then call
+    /// [`IdentityHasher::finish`].
     pub fn image_identity(&self, page_bytes: u32, page_count: u32) -> IdentityHasher {
         let mut hasher = blake3::Hasher::new_keyed(self.identity.expose());
         let _ = hasher.update(&page_bytes.to_le_bytes()).update(&page_count.to_le_bytes());

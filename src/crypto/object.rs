@@ -1,4 +1,5 @@
-//! Objects that are one sealed frame: rings, records, tombstones, markers. Spec: `format-spec/20-envelope.md`, "Frame".
+//! Objects that are one sealed frame: rings, records, tombstones, markers. Spec:
+//! `format-spec/20-envelope.md`, "Frame".
 
 use crate::{
     crypto::{
@@ -16,7 +17,8 @@ use crate::{
     limits::OBJECT_PLAIN_BYTES_MAX,
 };
 
-/// Seals a plaintext as the object of this kind and id, under the newest epoch key, and returns the whole object.
+/// Seals a plaintext as the object of this kind and id, under the newest epoch key, and returns the
+/// whole object.
 pub fn seal_object(keys: &Keys, kind: Kind, id: &[u8; 32], plain: &[u8]) -> Vec<u8> {
     let (epoch, base) = keys.newest_epoch();
     seal(base, Place { kind, epoch, repository: keys.repository, id }, plain)
@@ -25,8 +27,8 @@ pub fn seal_object(keys: &Keys, kind: Kind, id: &[u8; 32], plain: &[u8]) -> Vec<
 /// Opens the object of this kind and id and returns its plaintext.
 ///
 /// # Errors
-/// [`Error::Format`] if it is another object or breaks a rule, [`Error::Unauthentic`] if its seal does not verify,
-/// [`Error::UnknownEpoch`] if the ring lacks its key.
+/// [`Error::Format`] if it is another object or breaks a rule, [`Error::Unauthentic`] if its seal
+/// does not verify, [`Error::UnknownEpoch`] if the ring lacks its key.
 pub fn open_object(
     keys: &Keys,
     kind: Kind,

@@ -1,7 +1,9 @@
-//! Sealing: one key for each object, one nonce for each place in it. Spec: `format-spec/20-envelope.md`.
+//! Sealing: one key for each object, one nonce for each place in it. Spec:
+//! `format-spec/20-envelope.md`.
 //!
-//! Everything happens in place. A nonce cannot repeat as long as an object id is drawn for exactly one content and
-//! every place of the object is sealed once; [`Role`] keeps places of different use apart.
+//! Everything happens in place. A nonce cannot repeat as long as an object id is drawn for exactly
+//! one content and every place of the object is sealed once; [`Role`] keeps places of different use
+//! apart.
 
 use std::fmt;
 
@@ -106,7 +108,8 @@ impl ObjectKey {
         Ok(sealed)
     }
 
-    /// Opens a seal where it is and returns the plaintext. After an error the bytes are as they were.
+    /// Opens a seal where it is and returns the plaintext. After an error the bytes are as they
+    /// were.
     ///
     /// # Errors
     /// [`Error::Unauthentic`]

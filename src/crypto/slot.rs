@@ -1,4 +1,5 @@
-//! Key slots: each wraps the master key for one credential. Spec: `format-spec/25-keys.md`, "Key slots".
+//! Key slots: each wraps the master key for one credential. Spec: `format-spec/25-keys.md`, "Key
+//! slots".
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
@@ -45,7 +46,8 @@ pub struct OpenedSlot {
 }
 
 impl NewSlot<'_> {
-    /// Wraps the master key for the credential and returns the whole object. Takes 0.2 s and 64 MiB for a passphrase.
+    /// Wraps the master key for the credential and returns the whole object. Takes 0.2 s and 64 MiB
+    /// for a passphrase.
     pub fn wrap(&self, credential: &Credential, master: &Secret32) -> Result<Vec<u8>, Error> {
         let derivation = match credential {
             Credential::Passphrase(_) => {
@@ -82,8 +84,9 @@ impl NewSlot<'_> {
 /// Opens a slot. Takes 0.2 s and 64 MiB for a passphrase, whatever it answers.
 ///
 /// # Errors
-/// [`Error::WrongCredential`] if the credential is not the slot's own, [`Error::Excessive`] if trying it would cost
-/// more than a reader gives, [`Error::Unauthentic`] if the credential fits and the slot was changed.
+/// [`Error::WrongCredential`] if the credential is not the slot's own, [`Error::Excessive`] if
+/// trying it would cost more than a reader gives, [`Error::Unauthentic`] if the credential fits and
+/// the slot was changed.
 pub fn unwrap(
     object: &[u8],
     repository: &RepositoryId,

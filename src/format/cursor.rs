@@ -1,7 +1,8 @@
-//! Reads byte strings from front to back, and writes the small encodings. Spec: `format-spec/00-terms.md`.
+//! Reads byte strings from front to back, and writes the small encodings. Spec:
+//! `format-spec/00-terms.md`.
 //!
-//! A cursor never reads beyond its bytes and never trusts a count: [`Cursor::claim`] comes before every loop and
-//! every allocation that a number from outside decides.
+//! A cursor never reads beyond its bytes and never trusts a count: [`Cursor::claim`] comes before
+//! every loop and every allocation that a number from outside decides.
 
 use crate::format::Error;
 
@@ -54,7 +55,8 @@ impl<'a> Cursor<'a> {
         Error::Newer { object: self.object, what: what.into() }
     }
 
-    /// Fails unless `count` items of at least `bytes_each` can still follow. Call before looping or allocating.
+    /// Fails unless `count` items of at least `bytes_each` can still follow. Call before looping or
+    /// allocating.
     pub fn claim(&mut self, count: u64, bytes_each: usize) -> Result<usize, Error> {
         let fits = (self.remaining() / bytes_each) as u64;
         if count > fits {
@@ -79,7 +81,8 @@ impl<'a> Cursor<'a> {
         rest
     }
 
-    /// Takes the next `count` bytes as a cursor of their own, which still reports offsets in the whole object.
+    /// Takes the next `count` bytes as a cursor of their own, which still reports offsets in the
+    /// whole object.
     pub fn nested(&mut self, count: usize) -> Result<Self, Error> {
         let base = self.base + self.at as u64;
         Ok(Self::at_offset(self.object, self.take(count)?, base))
@@ -212,7 +215,7 @@ const fn unzigzag(value: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::{collection::vec, prelude::*};
 
     use super::*;
 
@@ -303,7 +306,7 @@ mod tests {
         }
 
         #[test]
-        fn what_decodes_is_what_would_be_written(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+        fn what_decodes_is_what_would_be_written(bytes in vec(any::<u8>(), 0..12)) {
             if let Ok(value) = uvarint_of(&bytes) {
                 let mut out = Vec::new();
                 put_uvarint(&mut out, value);

@@ -1,4 +1,5 @@
-//! The descriptor: what a repository is, before any key. Spec: `format-spec/25-keys.md`, "Descriptor".
+//! The descriptor: what a repository is, before any key. Spec: `format-spec/25-keys.md`,
+//! "Descriptor".
 
 use crate::{
     format::{
@@ -14,7 +15,8 @@ use crate::{
 const OBJECT: &str = "descriptor";
 const HASH_BYTES: usize = 32;
 
-/// What a repository is. Not sealed: that it is genuine is known once the key ring, which repeats its hash, is open.
+/// What a repository is. Not sealed: that it is genuine is known once the key ring, which repeats
+/// its hash, is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Descriptor {
     pub repository: RepositoryId,

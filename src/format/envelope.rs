@@ -44,7 +44,8 @@ impl Kind {
         Self::Forgotten,
     ];
 
-    /// Whether objects of this kind grow while they are written, so that their header cannot say how long they are.
+    /// Whether objects of this kind grow while they are written, so that their header cannot say
+    /// how long they are.
     pub const fn is_streamed(self) -> bool {
         matches!(self, Self::Pack | Self::Segment | Self::Summary)
     }

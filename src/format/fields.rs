@@ -1,4 +1,5 @@
-//! Lists of fields, which readers of today and tomorrow can both read. Spec: `format-spec/00-terms.md`, "Fields".
+//! Lists of fields, which readers of today and tomorrow can both read. Spec:
+//! `format-spec/00-terms.md`, "Fields".
 
 use bincode::{Decode, Encode};
 
@@ -50,7 +51,8 @@ impl FieldsWriter {
         self.bytes
     }
 
-    /// Returns the list as the plaintext of an object; `object` is the word for it in error messages.
+    /// Returns the list as the plaintext of an object; `object` is the word for it in error
+    /// messages.
     ///
     /// # Errors
     /// [`Error::Unstorable`] if it is too long for an object.

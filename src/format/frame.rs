@@ -1,7 +1,8 @@
 //! Frames: plaintexts that may be compressed. Spec: `format-spec/20-envelope.md`, "Frame".
 //!
-//! Whether compressing is worth trying is decided by `chunk::compress`; here are the bytes. Contexts of zstd are kept
-//! per thread, because making one costs more than compressing a small record.
+//! Whether compressing is worth trying is decided by `chunk::compress`; here are the bytes.
+//! Contexts of zstd are kept per thread, because making one costs more than compressing a small
+//! record.
 
 use std::{cell::RefCell, io};
 
@@ -57,7 +58,8 @@ pub fn put_compressed(out: &mut Vec<u8>, plain: &[u8]) {
     }
 }
 
-/// Returns the plaintext of a frame that holds at most `plain_bytes_max` of it. A stored frame keeps its allocation.
+/// Returns the plaintext of a frame that holds at most `plain_bytes_max` of it. A stored frame
+/// keeps its allocation.
 pub fn decode(mut frame: Vec<u8>, plain_bytes_max: usize) -> Result<Vec<u8>, Error> {
     let mut cursor = Cursor::new(OBJECT, &frame);
     let codec = match cursor.u8()? {

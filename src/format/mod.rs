@@ -1,8 +1,9 @@
 //! Bytes to structs and back: pure, no I/O, no keys. One file per chapter of `format-spec/`.
 //!
-//! Decoders return values that are valid by construction, or an error that names the object, the offset and the
-//! broken rule. Input is distrusted: lengths are compared with `limits.rs` first, nothing recurses. Encoders keep the
-//! same rules: what could not be read back is refused before it is written.
+//! Decoders return values that are valid by construction, or an error that names the object, the
+//! offset and the broken rule. Input is distrusted: lengths are compared with `limits.rs` first,
+//! nothing recurses. Encoders keep the same rules: what could not be read back is refused before it
+//! is written.
 
 pub mod cursor;
 pub mod descriptor;

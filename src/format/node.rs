@@ -1,6 +1,7 @@
 //! Folder nodes. Spec: `format-spec/40-folder.md`, "Node".
 //!
-//! A node is read in pieces as its chunks arrive; nobody needs a whole folder in memory. What an entry looks like is in
+//! A node is read in pieces as its chunks arrive; nobody needs a whole folder in memory. What an
+//! entry looks like is in
 //! `entry.rs`.
 
 use crate::{

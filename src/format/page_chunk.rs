@@ -1,4 +1,5 @@
-//! Page chunks: up to 64 pages, plain or as patches. Spec: `format-spec/50-page-map.md`, "Page chunk".
+//! Page chunks: up to 64 pages, plain or as patches. Spec: `format-spec/50-page-map.md`, "Page
+//! chunk".
 
 use crate::{
     format::{
@@ -112,7 +113,8 @@ pub fn encode_patches(patches: &[(u32, Older, &[u8])]) -> Result<Vec<u8>, Error>
     check_length(out)
 }
 
-/// Returns the number that stands for the chunk in the *older* column, adding it to the references if it is new.
+/// Returns the number that stands for the chunk in the *older* column, adding it to the references
+/// if it is new.
 fn reference_to(references: &mut Vec<ChunkId>, id: &ChunkId) -> u64 {
     let at = references.iter().position(|known| known == id).unwrap_or_else(|| {
         references.push(*id);

@@ -1,10 +1,12 @@
-//! Patches: a page as copy and insert instructions against its older self. Spec: `format-spec/50-page-map.md`, "Patch".
+//! Patches: a page as copy and insert instructions against its older self. Spec:
+//! `format-spec/50-page-map.md`, "Patch".
 //!
 //! Only the reading side; `chunk::page_diff` makes patches.
 
 use crate::format::{Error, cursor::Cursor};
 
-/// Builds a page from its older version. `page` and `older` have the page's size; after an error `page` is of no use.
+/// Builds a page from its older version. `page` and `older` have the page's size; after an error
+/// `page` is of no use.
 pub fn apply(patch: &[u8], older: &[u8], page: &mut [u8]) -> Result<(), Error> {
     assert_eq!(older.len(), page.len(), "both versions have the page's size");
     let mut cursor = Cursor::new("page patch", patch);

@@ -24,7 +24,8 @@ impl Record {
     /// Returns the record's plaintext.
     ///
     /// # Errors
-    /// [`Error::Unstorable`] if it breaks a rule of the format, such as being longer than an object may be.
+    /// [`Error::Unstorable`] if it breaks a rule of the format, such as being longer than an object
+    /// may be.
     pub fn encode(&self) -> Result<Vec<u8>, Error> {
         if let Some(why) = self.broken_rule() {
             return Err(Error::Unstorable { object: RECORD, why });

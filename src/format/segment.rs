@@ -1,7 +1,7 @@
 //! Index segments and summaries: frames of items. Spec: `format-spec/35-index.md`.
 //!
-//! Both ends stream: a writer hands out each frame as it fills, a reader walks one frame at a time, so that an index
-//! object of any size needs the memory of one frame.
+//! Both ends stream: a writer hands out each frame as it fills, a reader walks one frame at a time,
+//! so that an index object of any size needs the memory of one frame.
 
 use crate::{
     format::{
@@ -114,8 +114,8 @@ impl SegmentWriter {
         Self { frame }
     }
 
-    /// Adds an item. Returns the plaintext of the frame before it if the item did not fit there: the next frame to
-    /// seal, and not the last one.
+    /// Adds an item. Returns the plaintext of the frame before it if the item did not fit there:
+    /// the next frame to seal, and not the last one.
     ///
     /// # Errors
     /// [`Error::Unstorable`] if the item fits no frame.

@@ -1,14 +1,16 @@
-//! Structs as bincode writes them: the one module that names the crate. Spec: `format-spec/00-terms.md`, "Structs".
+//! Structs as bincode writes them: the one module that names the crate. Spec:
+//! `format-spec/00-terms.md`, "Structs".
 //!
-//! Fixed-width integers make the encoding canonical. What bincode alone does not promise is added here: a bound on
-//! what hostile lengths may allocate, no trailing bytes, and a comparison with what we would have written.
+//! Fixed-width integers make the encoding canonical. What bincode alone does not promise is added
+//! here: a bound on what hostile lengths may allocate, no trailing bytes, and a comparison with
+//! what we would have written.
 
 use bincode::{Decode, Encode, config};
 
 use crate::limits::OBJECT_PLAIN_BYTES_MAX;
 
-/// Memory that decoding one value may claim. An item of a list takes at most three times its encoding in memory, so
-/// every value that fits an object stays below this.
+/// Memory that decoding one value may claim. An item of a list takes at most three times its
+/// encoding in memory, so every value that fits an object stays below this.
 const CLAIM_BYTES_MAX: usize = 4 * OBJECT_PLAIN_BYTES_MAX;
 
 type Config =

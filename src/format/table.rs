@@ -1,7 +1,7 @@
 //! The end of a pack: table of contents, padding, trailer. Spec: `format-spec/30-pack.md`.
 //!
-//! The table is columns, walked without being built in memory: one `parse` proves every rule, and the iterators after
-//! it need no further checks.
+//! The table is columns, walked without being built in memory: one `parse` proves every rule, and
+//! the iterators after it need no further checks.
 
 use crate::{
     format::{
