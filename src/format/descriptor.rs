@@ -1,6 +1,8 @@
 //! The descriptor: what a repository is, before any key. Spec: `format-spec/25-keys.md`,
 //! "Descriptor".
 
+use serde::Serialize;
+
 use crate::{
     format::{
         Error,
@@ -17,7 +19,7 @@ const HASH_BYTES: usize = 32;
 
 /// What a repository is. Not sealed: that it is genuine is known once the key ring, which repeats
 /// its hash, is open.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Descriptor {
     pub repository: RepositoryId,
     /// As in the name.

@@ -2,8 +2,10 @@
 //!
 //! The header is the associated data of every seal in the object, so none can stand in for another.
 
+use serde::Serialize;
+
 use crate::{
-    format::{Error, cursor::Cursor},
+    format::{Error, cursor::Cursor, show},
     id::RepositoryId,
 };
 
@@ -15,8 +17,9 @@ const VERSION: u16 = 1;
 const OBJECT: &str = "object header";
 
 /// What an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[repr(u8)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     Descriptor = 1,
     Slot = 2,
@@ -69,8 +72,9 @@ impl Kind {
 }
 
 /// How an object is sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[repr(u8)]
+#[serde(rename_all = "snake_case")]
 pub enum Suite {
     /// Nothing is sealed.
     Clear = 0,
@@ -78,7 +82,7 @@ pub enum Suite {
 }
 
 /// The first bytes of an object, in the clear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Header {
     pub kind: Kind,
     pub suite: Suite,
@@ -86,6 +90,7 @@ pub struct Header {
     pub epoch: u32,
     pub repository: RepositoryId,
     /// Zero in a descriptor.
+    #[serde(serialize_with = "show::hex")]
     pub object: [u8; 32],
     /// Length of all that follows; 0 in packs and index objects.
     pub body_bytes: u64,

@@ -1,5 +1,7 @@
 //! The description of one database image. Spec: `format-spec/50-page-map.md`, "Image".
 
+use serde::Serialize;
+
 use crate::{
     format::{
         Error,
@@ -17,7 +19,7 @@ const UNCHECKED: u8 = 1 << 1;
 const WITNESSES_MAX: usize = 2;
 
 /// A consistent database image and where its pages lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Image {
     /// 0 for an empty database.
     pub page_bytes: u32,
@@ -42,7 +44,8 @@ pub struct Image {
 }
 
 /// How an image was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Page by page through `sqlite_dbpage`.
     Pages,
@@ -51,7 +54,7 @@ pub enum Method {
 }
 
 /// What `stat` said of one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Witness {
     pub device: u64,
     pub inode: u64,

@@ -22,6 +22,7 @@ pub mod ring;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod segment;
+pub mod show;
 pub mod slot;
 pub mod stream;
 pub mod structs;

@@ -4,8 +4,10 @@
 //! entry looks like is in
 //! `entry.rs`.
 
+use serde::Serialize;
+
 use crate::{
-    format::{Error, cursor::Cursor, image::Image, stream::Stream},
+    format::{Error, cursor::Cursor, image::Image, show, stream::Stream},
     limits::{ENTRY_BYTES_MAX, NODE_BYTES_MAX},
 };
 
@@ -15,9 +17,10 @@ pub const NODE_VERSION: u8 = 1;
 const OBJECT: &str = "folder node";
 
 /// One name in a folder, with all that a restore puts back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// 1 to 255 bytes, never `.` or `..`, no `/`, no zero byte.
+    #[serde(serialize_with = "show::text")]
     pub name: Vec<u8>,
     pub content: Content,
     /// Permission bits, 0 to 0o7777.
@@ -31,13 +34,15 @@ pub struct Entry {
     pub inode: u64,
     pub links: u64,
     /// Ascending by name.
+    #[serde(serialize_with = "show::text_pairs")]
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Problem met while reading; what is stored may be incomplete.
     pub problem: Option<String>,
 }
 
 /// What an entry is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Content {
     File {
         bytes: u64,
@@ -49,6 +54,7 @@ pub enum Content {
         node: Stream,
     },
     Link {
+        #[serde(serialize_with = "show::text")]
         target: Vec<u8>,
     },
     Fifo,

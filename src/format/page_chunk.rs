@@ -1,6 +1,8 @@
 //! Page chunks: up to 64 pages, plain or as patches. Spec: `format-spec/50-page-map.md`, "Page
 //! chunk".
 
+use serde::Serialize;
+
 use crate::{
     format::{
         Error,
@@ -16,7 +18,8 @@ const PLAIN: u8 = 1;
 const PATCHES: u8 = 2;
 
 /// Where the older version lies that a patch starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Older {
     /// The page of the same number in the image's base.
     Base,

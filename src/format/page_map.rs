@@ -1,5 +1,7 @@
 //! Page maps: page number to chunk and slot. Spec: `format-spec/50-page-map.md`, "Page map".
 
+use serde::Serialize;
+
 use crate::{
     format::{
         Error,
@@ -13,7 +15,7 @@ const OBJECT: &str = "page map";
 const VERSION: u8 = 1;
 
 /// Where the changed pages of an image lie.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PageMap {
     /// Every chunk other than base groups that any page of this map needs, older versions included.
     pub chunks: Vec<ChunkId>,
@@ -22,7 +24,7 @@ pub struct PageMap {
 }
 
 /// Where one page lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct PageEntry {
     pub page: u32,
     /// Index into [`PageMap::chunks`].

@@ -3,14 +3,15 @@
 //! The structs; `record_codec.rs` turns them into fields and back.
 
 use bincode::{Decode, Encode};
+use serde::Serialize;
 
 use crate::{
-    format::{image::Image, node::Entry},
+    format::{image::Image, node::Entry, show},
     id::{SnapshotId, WriterId},
 };
 
 /// One restorable moment. Its id is the id of the object that holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Record {
     /// Nanoseconds since 1970 UTC.
     pub created: i64,
@@ -39,14 +40,16 @@ pub struct Record {
     pub failed: Vec<FailedPart>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Storage {
     #[default]
     Incremental,
     Full,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Trigger {
     #[default]
     Manual,
@@ -56,7 +59,8 @@ pub enum Trigger {
     Import,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PartKind {
     Database,
     Files,
@@ -65,26 +69,30 @@ pub enum PartKind {
 }
 
 /// One data set inside a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
     pub name: String,
     pub kind: PartKind,
     /// Absolute source paths.
+    #[serde(serialize_with = "show::texts")]
     pub sources: Vec<Vec<u8>>,
     pub totals: Totals,
     pub problems: Vec<Problem>,
     pub problem_count: u64,
+    #[serde(serialize_with = "show::texts")]
     pub gone: Vec<Vec<u8>>,
     pub gone_count: u64,
     pub content: PartContent,
     pub outcome: Outcome,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PartContent {
     /// The root entry, and the absolute path of the folder that it stands for.
     Tree {
         root: Box<Entry>,
+        #[serde(serialize_with = "show::text")]
         path: Vec<u8>,
     },
     Database {
@@ -93,7 +101,8 @@ pub enum PartContent {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     #[default]
     Complete,
@@ -103,7 +112,7 @@ pub enum Outcome {
 }
 
 /// Sizes in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode, Serialize)]
 pub struct Totals {
     pub files: u64,
     pub folders: u64,
@@ -114,14 +123,15 @@ pub struct Totals {
     pub bytes_new: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct Problem {
+    #[serde(serialize_with = "show::text")]
     pub path: Vec<u8>,
     pub code: String,
     pub message: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct FailedPart {
     pub name: String,
     pub code: String,
@@ -129,7 +139,7 @@ pub struct FailedPart {
 }
 
 /// What SQLite said of the database.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode, Serialize)]
 pub struct DatabaseFacts {
     pub engine: String,
     pub engine_version: String,
@@ -144,7 +154,7 @@ pub struct DatabaseFacts {
     pub check: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct SchemaObject {
     pub kind: String,
     pub name: String,

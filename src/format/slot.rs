@@ -2,7 +2,9 @@
 //!
 //! Layout only: what is inside the sealed parts is the business of `crypto::slot`.
 
-use crate::format::{Error, cursor::Cursor};
+use serde::Serialize;
+
+use crate::format::{Error, cursor::Cursor, show};
 
 /// Length of the body.
 pub const SLOT_BODY_BYTES: usize = 168;
@@ -16,19 +18,24 @@ const PASSPHRASE: u8 = 1;
 const KEY_FILE: u8 = 2;
 
 /// A key slot as it lies in its object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Slot {
     pub derivation: Derivation,
     /// Nanoseconds since 1970 UTC.
     pub created: i64,
+    #[serde(serialize_with = "show::hex")]
     pub salt: [u8; 32],
+    #[serde(serialize_with = "show::hex")]
     pub key_check: [u8; 32],
+    #[serde(serialize_with = "show::hex")]
     pub sealed_label: [u8; 32],
+    #[serde(serialize_with = "show::hex")]
     pub sealed_master: [u8; 48],
 }
 
 /// How the slot's secret comes from the credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Derivation {
     /// Argon2id over a passphrase.
     Passphrase { memory_kib: u32, passes: u32, lanes: u32 },

@@ -1,5 +1,7 @@
 //! Streams: sequences of bytes stored as chunks. Spec: `format-spec/40-folder.md`, "Stream".
 
+use serde::Serialize;
+
 use crate::{
     format::{
         Error,
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// A sequence of bytes that is stored as chunks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Stream {
     /// 0: `ids` are the data; d: the chunks hold the ids of depth d - 1.
     pub depth: u8,

@@ -1,5 +1,7 @@
 //! Tombstones and forget markers. Spec: `format-spec/70-write-order.md`.
 
+use serde::Serialize;
+
 use crate::{
     format::{
         Error,
@@ -9,7 +11,7 @@ use crate::{
 };
 
 /// What a deleter is about to delete.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tombstone {
     /// The state folder that deletes.
     pub deleter: WriterId,
@@ -20,7 +22,7 @@ pub struct Tombstone {
 }
 
 /// Says that a snapshot is not wanted any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ForgetMarker {
     pub snapshot: SnapshotId,
     /// Nanoseconds since 1970 UTC.
