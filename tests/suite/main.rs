@@ -1,0 +1,9 @@
+//! All tests that need more than one module, in one binary: each further one would link RocksDB
+//! again.
+//!
+//! The modules are marked as tests, so that lints take what helps a test for one.
+
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod vectors;
