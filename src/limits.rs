@@ -19,7 +19,7 @@ pub const PACK_TABLE_BYTES_MAX: usize = 2 * MIB;
 /// An index frame holds whole items, the longest of which is a record with its id.
 pub const INDEX_FRAME_BYTES_MAX: usize = OBJECT_PLAIN_BYTES_MAX + 64;
 /// A segment repeats its predecessors up to this much plaintext and this many runs.
-pub const INDEX_TAIL_BYTES_MAX: usize = 256 * KIB;
+pub const INDEX_TAIL_BYTES_MAX: usize = 32 * KIB;
 pub const INDEX_TAIL_RUNS_MAX: u32 = 24;
 pub const INDEX_SUMMARIES_MAX: usize = 4;
 /// Plaintext of a record, ring, descriptor or tombstone.
