@@ -111,12 +111,23 @@ pub struct Run<'a> {
     pub observer: &'a dyn Observer,
     pub writer: Writer,
     pub reliance: Reliance,
+    /// Snapshots made before this are not relied on at all: packs were found missing then.
+    pub loss_noticed: Option<i64>,
     /// Committed snapshots, oldest first.
     pub older: Vec<Snapshot>,
     pub started: i64,
 }
 
 impl Run<'_> {
+    /// How much of the parent snapshot this part relies on.
+    pub fn reliance_of(&self, set: &Set) -> Reliance {
+        let created = self.parent(set).map(|(snapshot, _)| snapshot.record.created);
+        match (created, self.loss_noticed) {
+            (Some(created), Some(noticed)) if created <= noticed => Reliance::Nothing,
+            _ => self.reliance,
+        }
+    }
+
     /// The newest snapshot's part of this name and kind.
     pub fn parent(&self, set: &Set) -> Option<(&Snapshot, &Part)> {
         self.older.iter().rev().find_map(|snapshot| {
@@ -147,10 +158,20 @@ fn attempt(
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
     observer.observe(&Event::Phase { phase: Phase::Open, item: String::new() });
-    let started = repo.environment().clock.now();
     let writer = repo.writer()?;
+    // After the look at the repository, so that a loss noticed by it is older than this run.
+    let started = repo.environment().clock.now();
+    let lost = writer.catalogue().lost().len();
+    if lost > 0 {
+        let message = format!(
+            "{lost} packs are gone from it; everything is read again, so that what the sources still \
+             have is safe. See what older snapshots lost: stillpoint check"
+        );
+        observer.observe(&Event::Warning { item: "repository".to_owned(), message });
+    }
     let older = repo.snapshots()?.snapshots;
-    let run = Run { repo, request, observer, writer, reliance, older, started };
+    let loss_noticed = repo.writer_state()?.loss_noticed;
+    let run = Run { repo, request, observer, writer, reliance, loss_noticed, older, started };
     match capture(&run) {
         Ok(captured) => publish(run, captured),
         Err(error) => {

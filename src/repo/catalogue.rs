@@ -40,6 +40,8 @@ pub struct Catalogue {
     /// All packs of the listing, with their sizes.
     packs: HashMap<PackId, u64>,
     condemned: HashSet<PackId>,
+    /// Packs that were there once, are not now, and that nobody condemned.
+    lost: HashSet<PackId>,
     index: RwLock<Layers>,
     /// All index objects of the listing.
     listed: HashSet<ObjectId>,
@@ -77,9 +79,10 @@ impl Catalogue {
         loader.read_unknown_tables()?;
         loader.forget_absent_packs();
         let condemned = tombstones::condemned(env.backend.as_ref(), keys, &loader.live)?;
+        let lost = loader.absent.difference(&condemned).copied().collect();
         let index = RwLock::new(loader.finish_index()?);
         let Loader { keys, packs, listed, live, tail, report, .. } = loader;
-        Ok(Self { keys: keys.clone(), packs, condemned, index, listed, live, tail, report })
+        Ok(Self { keys: keys.clone(), packs, condemned, lost, index, listed, live, tail, report })
     }
 
     /// The keys that everything here is sealed under.
@@ -95,6 +98,12 @@ impl Catalogue {
     /// Packs that some deleter had condemned when this was loaded.
     pub const fn condemned(&self) -> &HashSet<PackId> {
         &self.condemned
+    }
+
+    /// Packs that an index names, that are not there in their full size, and that nobody condemned:
+    /// what older snapshots reached through them may be gone.
+    pub const fn lost(&self) -> &HashSet<PackId> {
+        &self.lost
     }
 
     /// Index objects that no other one covers.
@@ -216,6 +225,8 @@ struct Loader<'a> {
     stored: StoredIndex,
     /// Packs that the local index or this load knows.
     known: HashSet<PackId>,
+    /// Packs that some index names, and that are not there in their full size.
+    absent: HashSet<PackId>,
     applied: HashSet<ObjectId>,
     memory: MemoryIndex,
     batch: Batch,
@@ -234,21 +245,15 @@ impl<'a> Loader<'a> {
         packs: HashMap<PackId, u64>,
     ) -> Result<Self, Error> {
         let stored = StoredIndex::open(state)?;
-        let (known, applied) = match stored.reader() {
-            Some(index) => (
-                index.packs()?.into_iter().map(|entry| entry.pack).collect(),
-                index.applied()?.into_iter().collect(),
-            ),
-            None => (HashSet::new(), HashSet::new()),
-        };
-        Ok(Self {
+        let mut loader = Self {
             env,
             state,
             keys,
             packs,
             stored,
-            known,
-            applied,
+            known: HashSet::new(),
+            absent: HashSet::new(),
+            applied: HashSet::new(),
             memory: MemoryIndex::default(),
             batch: Batch::default(),
             batch_bytes: 0,
@@ -256,7 +261,26 @@ impl<'a> Loader<'a> {
             live: Vec::new(),
             tail: Contents::default(),
             report: RebuildReport::default(),
-        })
+        };
+        if let Some(index) = loader.stored.reader() {
+            let (entries, applied) = (index.packs()?, index.applied()?);
+            loader.applied = applied.into_iter().collect();
+            for entry in entries {
+                let _ = loader.known.insert(entry.pack);
+                let _ = loader.is_whole(&entry);
+            }
+        }
+        Ok(loader)
+    }
+
+    /// Whether the pack is there in its full size. One of another size is not used.
+    fn is_whole(&mut self, entry: &PackEntry) -> bool {
+        let is_whole = self.packs.get(&entry.pack) == Some(&entry.bytes);
+        if !is_whole {
+            let _ = self.packs.remove(&entry.pack);
+            let _ = self.absent.insert(entry.pack);
+        }
+        is_whole
     }
 
     /// Reads the index objects that no other covers; from those that are applied already only what
@@ -328,7 +352,7 @@ impl<'a> Loader<'a> {
 
     fn take_packs(&mut self, contents: &Contents) -> Result<(), Error> {
         for (entry, table) in &contents.packs {
-            if self.packs.get(&entry.pack) == Some(&entry.bytes) && self.known.insert(entry.pack) {
+            if self.is_whole(entry) && self.known.insert(entry.pack) {
                 self.take_pack(*entry, table.clone())?;
             }
         }

@@ -158,6 +158,7 @@ impl Repository {
     pub fn writer(&self) -> Result<Writer, Error> {
         self.forget_catalogue();
         let catalogue = self.catalogue()?;
+        self.note_losses(&catalogue)?;
         let _ = commit::finish_pending(self, &catalogue)?;
         Ok(Writer::start(self.env.clone(), catalogue))
     }
@@ -212,6 +213,17 @@ impl Repository {
 
     fn forget_catalogue(&self) {
         *self.catalogue.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Remembers that packs are gone. Until a part is captured again, whole, its older snapshots may
+    /// rely on them.
+    fn note_losses(&self, catalogue: &catalogue::Catalogue) -> Result<(), Error> {
+        if catalogue.lost().is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state.writer(&self.env)?;
+        state.loss_noticed = Some(self.env.clock.now());
+        self.state.set_writer(&self.env, &state)
     }
 
     /// Draws the next counter of this writer; durable on return, so that no two records share one.

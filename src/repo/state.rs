@@ -42,6 +42,10 @@ pub struct WriterState {
     /// Highest counter seen of each writer: fewer later means that records are gone.
     #[serde(default)]
     pub seen: BTreeMap<String, u64>,
+    /// Packs were found missing then (nanoseconds since 1970 UTC): what older snapshots hold of a
+    /// source is no reason not to read it again.
+    #[serde(default)]
+    pub loss_noticed: Option<i64>,
 }
 
 /// A lock of this machine, freed by the kernel when its holder dies.
@@ -93,7 +97,8 @@ impl State {
             Some(state) => Ok(state),
             None => {
                 let writer = WriterId(env.entropy.bytes32()).to_string();
-                let state = WriterState { writer, counter: 0, seen: BTreeMap::new() };
+                let state =
+                    WriterState { writer, counter: 0, seen: BTreeMap::new(), loss_noticed: None };
                 self.set_writer(env, &state)?;
                 Ok(state)
             }

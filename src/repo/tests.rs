@@ -399,3 +399,26 @@ fn a_stopped_run_leaves_no_snapshot() {
     repo.abandon(writer).unwrap();
     assert_eq!(fixture.count(Folder::Pending), 0);
 }
+
+#[test]
+fn a_pack_that_is_gone_or_cut_short_is_noticed_and_not_relied_on() {
+    for cut in [true, false] {
+        let fixture = Fixture::new();
+        let chunks = [plain(1, 1000)];
+        let _ = commit_chunks(&fixture.open(), &chunks).unwrap();
+        let pack = fixture.env.backend.list(Folder::Packs).unwrap().objects.remove(0).name;
+        let bytes = fixture.env.backend.get(&pack, 1 << 20).unwrap();
+        fixture.env.backend.delete(&pack).unwrap();
+        if cut {
+            fixture.env.backend.put_new(&pack, &[&bytes[..bytes.len() - 1]]).unwrap();
+        }
+        let (elsewhere, _state) = fixture.open_elsewhere();
+
+        for repo in [fixture.open(), elsewhere] {
+            assert!(repo.writer().unwrap().catalogue().lost().len() == 1);
+            assert!(repo.writer_state().unwrap().loss_noticed.is_some());
+        }
+        let _ = commit_chunks(&fixture.open(), &chunks).unwrap();
+        read_all(&fixture.open(), &chunks);
+    }
+}

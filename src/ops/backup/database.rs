@@ -138,7 +138,7 @@ fn start<'a>(
         let capture = Capture::start(setup, sighting, None)?;
         return Ok(Begun::Capture { capture, older: None });
     };
-    if run.reliance == Reliance::Unchanged && sighting.is_unchanged_since(image) {
+    if run.reliance_of(set) == Reliance::Unchanged && sighting.is_unchanged_since(image) {
         let mut part = part.clone();
         (part.totals.bytes_read, part.totals.bytes_new) = (0, 0);
         let list = PageList::HandOn {
@@ -159,7 +159,7 @@ fn start<'a>(
 
 /// The newest image of a database set, if this run may build on it.
 fn parent<'a>(run: &'a Run<'_>, set: &Set) -> Option<(&'a Snapshot, &'a Part, &'a Image)> {
-    if run.reliance == Reliance::Nothing {
+    if run.reliance_of(set) == Reliance::Nothing {
         return None;
     }
     let (snapshot, part) = run.parent(set)?;

@@ -74,7 +74,7 @@ pub fn selection(run: &Run<'_>, chosen: &FileSet) -> Selection {
 }
 
 fn parent<'a>(run: &'a Run<'_>, set: &Set) -> Option<Parent<'a>> {
-    if run.reliance != Reliance::Unchanged {
+    if run.reliance_of(set) != Reliance::Unchanged {
         return None;
     }
     let (snapshot, part) = run.parent(set)?;
