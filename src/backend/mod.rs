@@ -1,4 +1,5 @@
-//! Where objects live: the contract every backend keeps. Spec: `format-spec/10-ids.md`, `70-write-order.md`.
+//! Where objects live: the contract every backend keeps. Spec: `format-spec/10-ids.md`,
+//! `format-spec/70-write-order.md`.
 //!
 //! A backend stores immutable byte strings under names and knows nothing of what is in them.
 
@@ -43,7 +44,9 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Returns the object's size in bytes.
     fn size(&self, name: &ObjectName) -> Result<u64, Error>;
 
-    /// Lists all objects of one folder, in no particular order. Foreign names are in [`Listing::foreign`].
+    /// Lists all objects of one folder, in no particular order.
+    ///
+    /// Foreign names are in [`Listing::foreign`].
     fn list(&self, folder: Folder) -> Result<Listing, Error>;
 
     /// Removes the object, durable on return; absent already is success.

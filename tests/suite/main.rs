@@ -6,4 +6,6 @@
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod tidy;
+#[cfg(test)]
 mod vectors;
