@@ -9,7 +9,7 @@ use rocksdb::{
 };
 
 use super::super::Error;
-use crate::limits::MIB;
+use crate::limits::{KIB, MIB};
 
 /// The one column family there is.
 pub(super) const FAMILY: &str = "default";
@@ -17,9 +17,14 @@ pub(super) const FAMILY: &str = "default";
 const CACHE_BYTES: usize = 32 * MIB;
 const WRITE_BUFFER_BYTES: usize = 16 * MIB;
 const TABLE_FILE_BYTES: u64 = 64 * MIB as u64;
-/// Sorted runs a lookup may have to ask before some of them are merged.
-const RUNS_MAX: i32 = 8;
+/// Sorted runs that a lookup may have to ask before some of them are merged.
+const RUNS_MAX: i32 = 4;
+/// The largest run is written anew when the others have grown to this part of it.
+const MERGE_ALL_PERCENT: i32 = 25;
 const FILTER_BITS: f64 = 10.0;
+/// Sorted lookups go through a filter piece by piece; in larger pieces they find neighbours, in
+/// smaller ones more of them fit the cache.
+const FILTER_PIECE_BYTES: usize = 128 * KIB;
 
 pub(super) fn open_read_only(path: &Path) -> Result<DB, Error> {
     must_exist(path)?;
@@ -88,7 +93,9 @@ fn options() -> Options {
     // Runs of like size are merged, so that a small run after each backup never costs a rewrite
     // of all the others.
     options.set_compaction_style(DBCompactionStyle::Universal);
-    options.set_universal_compaction_options(&UniversalCompactOptions::default());
+    let mut merging = UniversalCompactOptions::default();
+    merging.set_max_size_amplification_percent(MERGE_ALL_PERCENT);
+    options.set_universal_compaction_options(&merging);
     options.set_level_zero_file_num_compaction_trigger(RUNS_MAX);
     // All files stay open: a reader outlives the files that a writer removes.
     options.set_max_open_files(-1);
@@ -103,11 +110,12 @@ fn options() -> Options {
 
 fn table_options() -> BlockBasedOptions {
     let mut options = BlockBasedOptions::default();
-    options.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES));
+    options.set_block_cache(&Cache::new_hyper_clock_cache(CACHE_BYTES, 0));
     // Filters and indexes live in the cache too and come in pieces: that bounds all memory.
     options.set_cache_index_and_filter_blocks(true);
     options.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
     options.set_partition_filters(true);
+    options.set_metadata_block_size(FILTER_PIECE_BYTES);
     options.set_bloom_filter(FILTER_BITS, false);
     options
 }
