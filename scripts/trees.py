@@ -8,6 +8,7 @@ trees.py texts   DIR --files 50000                a tree of small texts, like so
 import argparse
 import itertools
 import random
+import sys
 from pathlib import Path
 
 from shop import COLOURS, LAST_NAMES, THINGS, bytes_of
@@ -90,4 +91,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
