@@ -4,6 +4,8 @@
 //! The modules are marked as tests, so that lints take what helps a test for one.
 
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod tidy;
