@@ -193,7 +193,7 @@ impl LocalBackend {
         let parsed = name.to_str().and_then(|name| ObjectName::parse(folder, name));
         if let Some(parsed) = parsed {
             match self.disk.stat(dir, name) {
-                Ok(stat) if stat.kind == FileKind::File && stat.bytes > 0 => {
+                Ok(stat) if stat.kind == FileKind::File => {
                     listing.objects.push(Listed { name: parsed, bytes: stat.bytes });
                     return Ok(());
                 }

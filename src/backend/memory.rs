@@ -106,11 +106,7 @@ impl Backend for MemoryBackend {
         let stored = self.lock();
         let mut listing = Listing::default();
         for (name, bytes) in stored.objects.iter().filter(|(name, _)| name.folder() == folder) {
-            if bytes.is_empty() {
-                listing.foreign.push(name.file_name());
-            } else {
-                listing.objects.push(Listed { name: name.clone(), bytes: bytes.len() as u64 });
-            }
+            listing.objects.push(Listed { name: name.clone(), bytes: bytes.len() as u64 });
         }
         let foreign = stored.foreign.iter().filter(|(at, _)| *at == folder);
         listing.foreign.extend(foreign.map(|(_, name)| name.clone()));

@@ -46,7 +46,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Lists all objects of one folder, in no particular order.
     ///
-    /// Foreign names are in [`Listing::foreign`].
+    /// Foreign names are in [`Listing::foreign`]. An object that was cut to nothing is listed with
+    /// 0 bytes: that it was there matters, though reading it is [`Error::Missing`].
     fn list(&self, folder: Folder) -> Result<Listing, Error>;
 
     /// Removes the object, durable on return; absent already is success.

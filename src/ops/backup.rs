@@ -13,7 +13,7 @@ mod tree;
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    format::record::{FailedPart, Outcome, Part, PartKind, Storage, Trigger},
+    format::record::{FailedPart, Part, PartKind, Storage, Trigger},
     ops::{
         Error,
         event::{Event, Observer, PartDone, Phase},
@@ -161,17 +161,10 @@ fn attempt(
     let writer = repo.writer()?;
     // After the look at the repository, so that a loss noticed by it is older than this run.
     let started = repo.environment().clock.now();
-    let lost = writer.catalogue().lost().len();
-    if lost > 0 {
-        let message = format!(
-            "{lost} packs are gone from it; everything is read again, so that what the sources still \
-             have is safe. See what older snapshots lost: stillpoint check"
-        );
-        observer.observe(&Event::Warning { item: "repository".to_owned(), message });
-    }
     let older = repo.snapshots()?.snapshots;
     let loss_noticed = repo.writer_state()?.loss_noticed;
     let run = Run { repo, request, observer, writer, reliance, loss_noticed, older, started };
+    warn_of_losses(&run);
     match capture(&run) {
         Ok(captured) => publish(run, captured),
         Err(error) => {
@@ -180,6 +173,17 @@ fn attempt(
             let _ = repo.abandon(run.writer);
             Err(error)
         }
+    }
+}
+
+fn warn_of_losses(run: &Run<'_>) {
+    let is_distrusted = |set: &&Set| run.reliance_of(set) != run.reliance;
+    for set in run.request.sets.iter().filter(is_distrusted) {
+        let message = "packs are gone from the repository, or damaged: all of this part is read \
+                       again, so that what its source still has is safe. What older snapshots \
+                       lost:  stillpoint check --read-data"
+            .to_owned();
+        run.observer.observe(&Event::Warning { item: set.name.clone(), message });
     }
 }
 
@@ -276,13 +280,4 @@ fn lock_parts(
         }
     }
     Ok(locks)
-}
-
-/// The worse of two outcomes.
-fn worse(a: Outcome, b: Outcome) -> Outcome {
-    match (a, b) {
-        (Outcome::Damaged, _) | (_, Outcome::Damaged) => Outcome::Damaged,
-        (Outcome::Incomplete, _) | (_, Outcome::Incomplete) => Outcome::Incomplete,
-        _ => Outcome::Complete,
-    }
 }

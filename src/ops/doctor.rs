@@ -11,10 +11,7 @@ use rustix::fs::{Access, access};
 use crate::{
     clock::{Clock, UnixNanos},
     disk::Disk,
-    ops::{
-        set::{FileSet, Set, SetSource},
-        words::bytes,
-    },
+    ops::set::{FileSet, Set, SetSource},
     repo::{Repository, snapshots::Snapshots},
 };
 
@@ -144,7 +141,7 @@ fn database(set: &Set, path: &Path) -> Finding {
     let allowed = access(path, Access::READ_OK | Access::WRITE_OK)
         .and_then(|()| access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK));
     match allowed {
-        Ok(()) => Finding::good(about, format!("{shown}, {}", bytes(metadata.len()))),
+        Ok(()) => Finding::good(about, format!("{shown}, {} bytes", metadata.len())),
         Err(_) => Finding::bad(about, format!("no right to read and write {shown} and its folder"))
             .with_help("run as the owner of the database, or as root"),
     }
@@ -171,8 +168,8 @@ fn folders(patient: &Patient<'_>, set: &Set, files: &FileSet) -> Finding {
             }
         }
     }
-    let mut own = patient.repository.into_iter().chain([patient.state_root]);
-    let inside = own.find(|own| files.paths.iter().any(|path| own.starts_with(path)));
+    let own = patient.repository.into_iter().chain([patient.state_root]);
+    let inside = own.filter(|own| files.paths.iter().any(|path| own.starts_with(path))).next();
     match inside {
         Some(own) => {
             Finding::caution(about, format!("{} lies inside, and is left out", own.display()))
@@ -239,14 +236,13 @@ fn space(patient: &Patient<'_>, about: &str, path: &Path) -> Finding {
     match free {
         Ok(free) if free < patient.min_free_bytes => {
             let message = format!(
-                "{} free at {}, {} must stay free",
-                bytes(free),
+                "{free} bytes free at {}, {} must stay free",
                 path.display(),
-                bytes(patient.min_free_bytes)
+                patient.min_free_bytes
             );
             Finding::bad(about, message).with_help("free some, or lower min_free")
         }
-        Ok(free) => Finding::good(about, format!("{} free at {}", bytes(free), path.display())),
+        Ok(free) => Finding::good(about, format!("{free} bytes free at {}", path.display())),
         Err(error) => {
             Finding::caution(about, format!("unknown at {}: {}", path.display(), reason(&error)))
         }

@@ -42,6 +42,8 @@ pub struct Catalogue {
     condemned: HashSet<PackId>,
     /// Packs that were there once, are not now, and that nobody condemned.
     lost: HashSet<PackId>,
+    /// Packs that were seen to be damaged. They are read when there is nothing else.
+    damaged: RwLock<HashSet<PackId>>,
     index: RwLock<Layers>,
     /// All index objects of the listing.
     listed: HashSet<ObjectId>,
@@ -80,9 +82,23 @@ impl Catalogue {
         loader.forget_absent_packs();
         let condemned = tombstones::condemned(env.backend.as_ref(), keys, &loader.live)?;
         let lost = loader.absent.difference(&condemned).copied().collect();
+        let damaged = state.writer(env)?.damaged_packs;
+        let damaged = damaged.iter().filter_map(|pack| pack.parse().ok()).collect();
+        let damaged = RwLock::new(damaged);
         let index = RwLock::new(loader.finish_index()?);
         let Loader { keys, packs, listed, live, tail, report, .. } = loader;
-        Ok(Self { keys: keys.clone(), packs, condemned, lost, index, listed, live, tail, report })
+        Ok(Self {
+            keys: keys.clone(),
+            packs,
+            condemned,
+            lost,
+            damaged,
+            index,
+            listed,
+            live,
+            tail,
+            report,
+        })
     }
 
     /// The keys that everything here is sealed under.
@@ -104,6 +120,16 @@ impl Catalogue {
     /// what older snapshots reached through them may be gone.
     pub const fn lost(&self) -> &HashSet<PackId> {
         &self.lost
+    }
+
+    /// Notes that a pack did not give back what it should: nothing new is to rely on it.
+    pub fn distrust(&self, pack: PackId) {
+        let _ = self.damaged.write().unwrap_or_else(PoisonError::into_inner).insert(pack);
+    }
+
+    /// Packs that were seen to be damaged.
+    pub fn damaged(&self) -> HashSet<PackId> {
+        self.damaged.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Index objects that no other one covers.
@@ -145,11 +171,11 @@ impl Catalogue {
         Ok(self.copies(id)?.into_iter().find(reliable))
     }
 
-    /// Returns every copy in an existing pack, condemned ones last.
+    /// Returns every copy in an existing pack, those to rely on first.
     pub fn copies(&self, id: &ChunkId) -> Result<Vec<Location>, chunk::Error> {
         let mut copies = self.layers(|index| index.copies(id))?;
         copies.retain(|location| self.packs.contains_key(&location.pack));
-        copies.sort_by_key(|location| self.condemned.contains(&location.pack));
+        copies.sort_by_key(|location| !self.is_reliable(&location.pack));
         Ok(copies)
     }
 
@@ -172,7 +198,9 @@ impl Catalogue {
     }
 
     fn is_reliable(&self, pack: &PackId) -> bool {
-        self.packs.contains_key(pack) && !self.condemned.contains(pack)
+        let is_damaged =
+            || self.damaged.read().unwrap_or_else(PoisonError::into_inner).contains(pack);
+        self.packs.contains_key(pack) && !self.condemned.contains(pack) && !is_damaged()
     }
 
     /// Asks the stored index, then memory. Both answers are joined.

@@ -4,7 +4,7 @@
 //! Reads only. With data, every blob of every pack is opened and every chunk hashed; without,
 //! objects and tables are.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::{
     backend::{Folder, ObjectName},
@@ -139,17 +139,37 @@ impl Check<'_> {
         let bytes = packs.iter().map(|(_, bytes)| bytes).sum();
         self.tell(CheckEvent::Plan { packs: packs.len() as u64, bytes });
         let mut bad = pack_check::BadChunks::default();
+        // Without its data a pack cannot be acquitted of what an earlier check found.
+        let mut damaged = match depth {
+            Depth::Data => BTreeSet::new(),
+            Depth::Structure => self.repo.writer_state()?.damaged_packs,
+        };
         let (env, keys) = (&self.repo.env, &self.repo.keys);
         let observe = &mut *self.observe;
         pack_check::run(env, keys, &packs, depth, &mut |report| {
             observe(CheckEvent::Progress { bytes: report.bytes });
             if let Some(why) = report.why {
+                let _ = damaged.insert(report.pack.to_string());
                 let chunks = report.bad.len();
                 observe(CheckEvent::PackDamaged { pack: report.pack, chunks, why });
             }
             bad.add(report.pack, report.bad);
         })?;
+        self.remember(damaged)?;
         Ok(bad.lost(&self.catalogue)?)
+    }
+
+    /// Has the next backup store anew what it finds of these packs in the sources.
+    fn remember(&self, damaged: BTreeSet<String>) -> Result<(), Error> {
+        let mut state = self.repo.writer_state()?;
+        if state.damaged_packs == damaged {
+            return Ok(());
+        }
+        if !damaged.is_empty() {
+            state.loss_noticed = Some(self.repo.env.clock.now());
+        }
+        state.damaged_packs = damaged;
+        self.repo.state.set_writer(&self.repo.env, &state)
     }
 
     /// Checks both copies of every record, and returns the committed ones, newest first.
@@ -248,6 +268,27 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Proves one object: everything in it is read, opened and compared.
+///
+/// Keys that need another credential than the one at hand are compared with their second copy.
+pub fn verify_object(repo: &Repository, name: &ObjectName) -> Result<(), Error> {
+    let backend = repo.env.backend.as_ref();
+    match name {
+        ObjectName::Pack(pack) => {
+            pack_check::verify(backend, &repo.keys, *pack, backend.size(name)?)
+        }
+        ObjectName::Index { .. } => read_index_object(repo, name, backend.size(name)?),
+        ObjectName::Descriptor { .. } | ObjectName::Ring { .. } | ObjectName::Slot { .. } => {
+            let lost = keyring::lost_copies(&repo.env, &repo.opened)?;
+            match lost.into_iter().next() {
+                Some((name, why)) => Err(Error::Corrupt { name: name.to_string(), why }),
+                None => Ok(()),
+            }
+        }
+        _ => open_any(repo, name).map(drop),
     }
 }
 

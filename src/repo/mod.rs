@@ -158,7 +158,6 @@ impl Repository {
     pub fn writer(&self) -> Result<Writer, Error> {
         self.forget_catalogue();
         let catalogue = self.catalogue()?;
-        self.note_losses(&catalogue)?;
         let _ = commit::finish_pending(self, &catalogue)?;
         Ok(Writer::start(self.env.clone(), catalogue))
     }
@@ -171,8 +170,12 @@ impl Repository {
 
     /// Publishes what a run stored; see [`commit`](mod@commit) for the order. Durable on return.
     pub fn commit(&self, writer: Writer, record: Record) -> Result<Snapshot, Error> {
+        let catalogue = writer.catalogue().clone();
         let snapshot = commit::publish(self, writer, record);
         self.forget_catalogue();
+        if snapshot.is_ok() && !catalogue.damaged().is_empty() {
+            self.note_losses(&catalogue)?;
+        }
         snapshot
     }
 
@@ -207,6 +210,8 @@ impl Repository {
             return Ok(catalogue.clone());
         }
         let catalogue = Arc::new(catalogue::Catalogue::load(&self.env, &self.state, &self.keys)?);
+        // Only this load may see it: the local index has let go of what is gone.
+        self.note_losses(&catalogue)?;
         *kept = Some(catalogue.clone());
         Ok(catalogue)
     }
@@ -215,14 +220,16 @@ impl Repository {
         *self.catalogue.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Remembers that packs are gone. Until a part is captured again, whole, its older snapshots may
-    /// rely on them.
+    /// Remembers packs that are gone or damaged. Until a part is captured again, whole, its older
+    /// snapshots may rely on them.
     fn note_losses(&self, catalogue: &catalogue::Catalogue) -> Result<(), Error> {
-        if catalogue.lost().is_empty() {
+        let damaged = catalogue.damaged().iter().map(ToString::to_string).collect();
+        let mut state = self.state.writer(&self.env)?;
+        if catalogue.lost().is_empty() && state.damaged_packs == damaged {
             return Ok(());
         }
-        let mut state = self.state.writer(&self.env)?;
         state.loss_noticed = Some(self.env.clock.now());
+        state.damaged_packs = damaged;
         self.state.set_writer(&self.env, &state)
     }
 

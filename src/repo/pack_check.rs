@@ -60,6 +60,14 @@ pub fn run(
     if env.stop.load(std::sync::atomic::Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
 }
 
+/// Proves one pack with all that is in it.
+pub fn verify(backend: &dyn Backend, keys: &Keys, pack: PackId, bytes: u64) -> Result<(), Error> {
+    match check(backend, keys, pack, bytes, Depth::Data).why {
+        Some(why) => Err(Error::Corrupt { name: ObjectName::Pack(pack).to_string(), why }),
+        None => Ok(()),
+    }
+}
+
 fn check(backend: &dyn Backend, keys: &Keys, pack: PackId, bytes: u64, depth: Depth) -> PackReport {
     let mut report = PackReport { pack, bytes, why: None, bad: Vec::new() };
     match pack_table::read(backend, keys, pack, bytes) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    backend::{Backend, ObjectName},
+    backend::{self, Backend, ObjectName},
     chunk::{self, Chunk, Fetch, compress},
     crypto::seal::Role,
     id::{ChunkId, PackId},
@@ -116,7 +116,12 @@ impl Fetch for Reader {
         for location in &copies {
             match self.read_copy(id, location) {
                 Ok(chunk) => return Ok(chunk),
-                Err(error) => why.push(error.to_string()),
+                Err(error) => {
+                    if is_damage(&error) {
+                        self.catalogue.distrust(location.pack);
+                    }
+                    why.push(error.to_string());
+                }
             }
         }
         if copies.is_empty() {
@@ -124,4 +129,15 @@ impl Fetch for Reader {
         }
         Err(chunk::Error::Corrupt { id: *id, why: why.join("; ") })
     }
+}
+
+/// Whether the bytes are wrong, and not only out of reach.
+const fn is_damage(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Corrupt { .. }
+            | Error::Format(_)
+            | Error::Crypto(_)
+            | Error::Backend(backend::Error::Missing { .. } | backend::Error::OutOfRange { .. })
+    )
 }

@@ -5,7 +5,7 @@
 //! ever decided by it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs::{File, TryLockError},
     io,
@@ -46,6 +46,9 @@ pub struct WriterState {
     /// source is no reason not to read it again.
     #[serde(default)]
     pub loss_noticed: Option<i64>,
+    /// Packs that did not give back what they should: nothing new relies on them.
+    #[serde(default)]
+    pub damaged_packs: BTreeSet<String>,
 }
 
 /// A lock of this machine, freed by the kernel when its holder dies.
@@ -97,8 +100,13 @@ impl State {
             Some(state) => Ok(state),
             None => {
                 let writer = WriterId(env.entropy.bytes32()).to_string();
-                let state =
-                    WriterState { writer, counter: 0, seen: BTreeMap::new(), loss_noticed: None };
+                let state = WriterState {
+                    writer,
+                    counter: 0,
+                    seen: BTreeMap::new(),
+                    loss_noticed: None,
+                    damaged_packs: BTreeSet::new(),
+                };
                 self.set_writer(env, &state)?;
                 Ok(state)
             }

@@ -4,9 +4,13 @@
 //! The modules are marked as tests, so that lints take what helps a test for one.
 
 #[cfg(test)]
-mod cli;
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod damage;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod shop;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

@@ -55,10 +55,13 @@ fn foreign_and_destroyed_names_are_told_apart_from_objects() {
 
     let listing = backend.list(Folder::Packs).unwrap();
 
-    assert_eq!(listing.objects, [Listed { name: pack(1), bytes: 6 }]);
+    let mut objects = listing.objects;
+    objects.sort();
+    let emptied = Listed { name: pack(2), bytes: 0 };
+    assert_eq!(objects, [Listed { name: pack(1), bytes: 6 }, emptied]);
     let mut foreign = listing.foreign;
     foreign.sort();
-    assert_eq!(foreign, [pack(2).file_name(), pack(3).file_name(), "notes.txt".to_owned()]);
+    assert_eq!(foreign, [pack(3).file_name(), "notes.txt".to_owned()]);
     assert!(matches!(backend.get(&pack(2), 10), Err(Error::Missing { .. })));
     assert!(matches!(backend.put_new(&pack(2), &[b"x"]), Err(Error::Exists { .. })));
 }

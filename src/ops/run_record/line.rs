@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::UnixNanos,
-    ops::{
-        event::{Event, PartDone},
-        words,
-    },
+    ops::event::{Event, PartDone},
 };
 
 /// One line.
@@ -161,9 +158,9 @@ impl Log {
 }
 
 fn part_done(done: &PartDone) -> String {
-    let (bytes, new) = (words::bytes(done.bytes), words::bytes(done.bytes_new));
-    let problems = words::counted(done.problem_count, "problem");
-    format!("done: {bytes}, {new} new, {problems}, {}", words::duration(done.took))
+    let PartDone { bytes, bytes_new, problem_count, took, .. } = done;
+    let ms = took.as_millis();
+    format!("done: {bytes} bytes, {bytes_new} new, {problem_count} problems, {ms} ms")
 }
 
 /// Formats a time for the record.

@@ -1,0 +1,234 @@
+//! What happens when objects of a repository, or files of the local index, are damaged.
+//!
+//! The oracle after every damage: what is not affected restores bit for bit, what is affected is
+//! told, nothing panics, and the next backup works with no manual step and restores whole.
+
+use std::{fs, path::Path, sync::Arc};
+
+use stillpoint::{
+    backend::{Backend, Folder, ObjectName, memory::MemoryBackend},
+    disk::RealDisk,
+    repo::{
+        self, CheckEvent, Repository,
+        check::{self, Depth, verify_object},
+    },
+};
+
+use crate::shop::{self, Content, KEY, Shop, open};
+
+/// A repository with three snapshots, and what each must restore to.
+struct Scene {
+    shop: Shop,
+    backend: MemoryBackend,
+    state: tempfile::TempDir,
+    contents: Vec<Content>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let shop = Shop::open();
+        let backend = MemoryBackend::new();
+        let state = tempfile::tempdir_in(shop::scratch()).unwrap();
+        let env = shop::environment(Arc::new(backend.clone()), Arc::new(RealDisk), state.path());
+        let repo = Repository::create(env, &[(KEY, "key".to_owned())]).unwrap();
+        let mut contents = Vec::new();
+        for round in 0..3 {
+            shop.sell(round * 3);
+            contents.push(shop.content());
+            assert!(shop.back_up(&repo).unwrap().is_complete());
+        }
+        Self { shop, backend, state, contents }
+    }
+
+    /// The same repository in other hands, which may do harm to it.
+    fn copied(&self) -> MemoryBackend {
+        self.backend.copied()
+    }
+
+    /// Opens a repository with a state folder of its own, or with that of the scene.
+    fn open(&self, backend: &MemoryBackend, state: &Path) -> Result<Repository, repo::Error> {
+        open(Arc::new(backend.clone()), state)
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_every_object_is_noticed() {
+    let scene = Scene::new();
+    let backend = scene.copied();
+    let repo = scene.open(&backend, scene.state.path()).unwrap();
+    let mut flips = 0_u64;
+
+    for name in backend.names() {
+        let whole = backend.get(&name, u64::MAX).unwrap();
+        verify_object(&repo, &name).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            backend.tamper(&name, flipped);
+            assert!(verify_object(&repo, &name).is_err(), "bit {bit} of {name} went unnoticed");
+            flips += 1;
+        }
+        backend.tamper(&name, whole);
+    }
+
+    println!("{flips} bits flipped, all noticed");
+    assert!(flips > 100_000, "{flips}");
+}
+
+/// What may befall an object.
+#[derive(Debug, Clone)]
+enum Damage {
+    Delete,
+    Truncate(usize),
+    Zero,
+    Extend,
+    ReplaceBy(ObjectName),
+}
+
+impl Damage {
+    fn all(backend: &MemoryBackend, name: &ObjectName, bytes: usize) -> Vec<Self> {
+        let mut all = vec![Self::Delete, Self::Zero, Self::Extend];
+        all.extend([0, 1, 87, 88, bytes / 2, bytes - 1].map(Self::Truncate));
+        // The two copies of an object are the same bytes.
+        let whole = backend.get(name, u64::MAX).unwrap();
+        let mut names = backend.names();
+        names.retain(|other| backend.get(other, u64::MAX).unwrap() != whole);
+        let same_kind = names.iter().find(|n| n.folder() == name.folder());
+        let other_kind = names.iter().find(|n| n.folder() != name.folder());
+        all.extend(same_kind.into_iter().chain(other_kind).cloned().map(Self::ReplaceBy));
+        all
+    }
+
+    fn inflict(&self, backend: &MemoryBackend, name: &ObjectName) {
+        let bytes = backend.get(name, u64::MAX).unwrap();
+        let damaged = match self {
+            Self::Delete => return backend.delete(name).unwrap(),
+            Self::Truncate(bytes_left) => bytes[..*bytes_left].to_vec(),
+            Self::Zero => vec![0; bytes.len()],
+            Self::Extend => [bytes, vec![0; 7]].concat(),
+            Self::ReplaceBy(other) => backend.get(other, u64::MAX).unwrap(),
+        };
+        backend.tamper(name, damaged);
+    }
+}
+
+#[test]
+fn every_damaged_object_is_told_and_the_next_backup_heals() {
+    let scene = Scene::new();
+    let mut cases = 0;
+
+    for name in scene.backend.names() {
+        let bytes = scene.backend.get(&name, u64::MAX).unwrap().len();
+        for damage in Damage::all(&scene.backend, &name, bytes) {
+            // With the state that was there before, and on a machine that never saw the repository.
+            for is_fresh in [false, true] {
+                let backend = scene.copied();
+                damage.inflict(&backend, &name);
+                let fresh = tempfile::tempdir_in(shop::scratch()).unwrap();
+                if !is_fresh {
+                    copy_folder(scene.state.path(), fresh.path());
+                }
+                // That a cache is gone harms nobody, and nobody can know that it was there.
+                let is_harmless =
+                    matches!((&damage, &name), (Damage::Delete, ObjectName::Index { .. }));
+                let case = format!("{damage:?} of {name}, fresh state: {is_fresh}");
+                survive(&scene, &backend, fresh.path(), (&case, is_harmless));
+                cases += 1;
+            }
+        }
+    }
+
+    println!("{cases} damaged repositories, all told and healed");
+}
+
+fn survive(
+    scene: &Scene,
+    backend: &MemoryBackend,
+    state: &Path,
+    (case, is_harmless): (&str, bool),
+) {
+    let repo = scene.open(backend, state).unwrap_or_else(|error| panic!("{case}: {error}"));
+    let mut told = 0;
+    check::run(&repo, Depth::Data, &mut |event| {
+        told +=
+            usize::from(!matches!(event, CheckEvent::Plan { .. } | CheckEvent::Progress { .. }));
+    })
+    .unwrap_or_else(|error| panic!("{case}: {error}"));
+    assert!(told > 0 || is_harmless, "{case}: the check says nothing");
+    for snapshot in repo.snapshots().unwrap().snapshots {
+        let expected = &scene.contents[snapshot.record.counter as usize - 1];
+        let (content, is_complete) = shop::restore(&repo, &snapshot).unwrap();
+        if is_complete {
+            assert_eq!(content, *expected, "{case}");
+        }
+        // What did come back is right, whatever is missing.
+        for (name, value) in &content {
+            assert_eq!(expected.get(name), Some(value), "{case}: {name}");
+        }
+    }
+    let report = scene.shop.back_up(&repo).unwrap_or_else(|error| panic!("{case}: {error}"));
+    let snapshot = report.snapshot.unwrap_or_else(|| panic!("{case}: nothing was saved"));
+    let (content, is_complete) = shop::restore(&repo, &snapshot).unwrap();
+    assert!(is_complete, "{case}: the backup after it does not restore");
+    assert_eq!(content, scene.shop.content(), "{case}");
+}
+
+#[test]
+#[cfg(feature = "rocks")]
+fn every_damaged_file_of_the_local_index_is_made_up_for() {
+    let scene = Scene::new();
+    let index = index_folder(scene.state.path());
+    let names: Vec<_> =
+        fs::read_dir(&index).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut cases = 0;
+
+    for name in &names {
+        for damage in ["delete", "truncate", "flip", "zero"] {
+            let state = tempfile::tempdir_in(shop::scratch()).unwrap();
+            copy_folder(scene.state.path(), state.path());
+            let path = index_folder(state.path()).join(name);
+            let mut bytes = fs::read(&path).unwrap();
+            match damage {
+                "delete" => fs::remove_file(&path).unwrap(),
+                "truncate" => fs::write(&path, &bytes[..bytes.len() / 2]).unwrap(),
+                "zero" => fs::write(&path, vec![0; bytes.len()]).unwrap(),
+                _ => {
+                    let middle = bytes.len() / 2;
+                    bytes.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 0x10);
+                    fs::write(&path, &bytes).unwrap();
+                }
+            }
+            let case = format!("{damage} of {}", name.display());
+            let backend = scene.copied();
+            let repo = scene.open(&backend, state.path()).unwrap();
+            for snapshot in repo.snapshots().unwrap().snapshots {
+                let (content, is_complete) = shop::restore(&repo, &snapshot).unwrap();
+                let expected = &scene.contents[snapshot.record.counter as usize - 1];
+                assert!(is_complete && content == *expected, "{case}");
+            }
+            assert!(scene.shop.back_up(&repo).unwrap().is_complete(), "{case}");
+            assert_eq!(backend.list(Folder::Snapshots).unwrap().objects.len(), 4, "{case}");
+            cases += 1;
+        }
+    }
+
+    println!("{cases} damaged local indexes, none of them mattered");
+}
+
+#[cfg(feature = "rocks")]
+fn index_folder(state: &Path) -> std::path::PathBuf {
+    let repository = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+    repository.map(|path| path.join("index")).find(|path| path.is_dir()).unwrap()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            let _ = fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
