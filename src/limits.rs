@@ -77,7 +77,9 @@ const _: () = assert!(FILE_CUT_BYTES_MAX <= CHUNK_BYTES_MAX);
 const _: () = assert!(FILE_WHOLE_BYTES_MAX <= CHUNK_BYTES_MAX);
 const _: () = assert!(BLOB_SHARED_BYTES <= BLOB_PLAIN_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_MAX <= BLOB_PLAIN_BYTES_MAX);
-const _: () = assert!(PACK_BYTES_TARGET + (BLOB_SEALED_BYTES_MAX + PACK_TABLE_BYTES_MAX) as u64 * 2 <= PACK_BYTES_MAX);
+const _: () = assert!(
+    PACK_BYTES_TARGET + (BLOB_SEALED_BYTES_MAX + PACK_TABLE_BYTES_MAX) as u64 * 2 <= PACK_BYTES_MAX
+);
 const _: () = assert!(PACK_TABLE_BYTES_MAX + 64 <= INDEX_FRAME_BYTES_MAX);
 const _: () = assert!(ENTRY_BYTES_MAX < CHUNK_BYTES_MAX);
 const _: () = assert!(PAGE_BYTES_MAX <= PAGE_GROUP_BYTES);

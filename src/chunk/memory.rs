@@ -1,6 +1,9 @@
 //! Chunks in memory, for tests of the layers above.
 
-use std::{collections::HashMap, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::{
     chunk::{Chunk, Error, Fetch, Store},

@@ -6,7 +6,10 @@ pub mod memory;
 pub mod node;
 pub mod page_diff;
 
-use std::{ops::{Deref, Range}, sync::Arc};
+use std::{
+    ops::{Deref, Range},
+    sync::Arc,
+};
 
 use crate::id::ChunkId;
 

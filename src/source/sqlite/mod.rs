@@ -27,8 +27,8 @@ use std::{io, path::PathBuf, time::Duration};
 
 pub use capture::{Capture, CaptureProgram, CaptureSetup, Captured, Limits, go_together};
 pub use child::run_child;
-pub(crate) use open::immutable_uri;
 pub use header::{HEADER_BYTES, is_database};
+pub(crate) use open::immutable_uri;
 pub use page_hashes::{ListName, PageHashes, RebuildError};
 pub use sighting::{COMPANIONS, Sighting, companion};
 pub use spool::Spool;
