@@ -18,6 +18,7 @@ pub mod page_map;
 pub mod patch;
 pub mod record;
 mod record_codec;
+mod record_shorten;
 pub mod ring;
 #[cfg(test)]
 pub(crate) mod samples;

@@ -48,8 +48,8 @@ pub fn publish(repo: &Repository, writer: Writer, mut record: Record) -> Result<
     };
     (record.writer, record.counter) = repo.next_counter()?;
     record.bytes_added = writer.progress().bytes_written;
+    let plain = record.encode_shortened()?;
     let snapshot = Snapshot { id: SnapshotId(repo.env.entropy.bytes32()), record };
-    let plain = snapshot.record.encode()?;
 
     let (object, covered) = put_index_object(repo, &writer, (snapshot.id, plain.clone()))?;
     put_pending(repo, snapshot.id, &plain)?;
