@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod conformance;
+#[cfg(feature = "rocks")]
 mod entry;
 pub mod memory;
 #[cfg(feature = "rocks")]

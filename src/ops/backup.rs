@@ -194,7 +194,7 @@ struct Captured {
     failed: Vec<FailedPart>,
     page_lists: Vec<database::PageList>,
     /// What the version query of the configuration returned.
-    app_version: Option<String>,
+    app_version: Option<Result<String, String>>,
 }
 
 fn capture(run: &Run<'_>) -> Result<Captured, Error> {

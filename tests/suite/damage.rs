@@ -6,7 +6,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use stillpoint::{
-    backend::{Backend, Folder, ObjectName, memory::MemoryBackend},
+    backend::{Backend, ObjectName, memory::MemoryBackend},
     disk::RealDisk,
     repo::{
         self, CheckEvent, Repository,
@@ -207,7 +207,7 @@ fn every_damaged_file_of_the_local_index_is_made_up_for() {
                 assert!(is_complete && content == *expected, "{case}");
             }
             assert!(scene.shop.back_up(&repo).unwrap().is_complete(), "{case}");
-            assert_eq!(backend.list(Folder::Snapshots).unwrap().objects.len(), 4, "{case}");
+            assert_eq!(repo.snapshots().unwrap().snapshots.len(), 4, "{case}");
             cases += 1;
         }
     }

@@ -18,7 +18,7 @@ use crate::{
         backup::{Captured as Parts, Reliance, Run, kept_chunks::KeptChunks, tree::problem},
         event::{Event, Observer, Phase},
         proof::{self, Proof},
-        set::{Set, SetSource},
+        set::{AppVersion, Set, SetSource},
         with_causes,
     },
     repo::{
@@ -47,10 +47,11 @@ pub fn capture_all(run: &Run<'_>, parts: &mut Parts) -> Result<(), Error> {
         let began = run.repo.environment().clock.elapsed();
         run.observer.observe(&Event::Phase { phase: Phase::Capture, item: set.name.clone() });
         match start(run, &setup, set, path) {
-            Ok(Begun::Unchanged(part, list)) => {
+            Ok(Begun::Unchanged { part, list, app_version }) => {
                 run.done(&part, began);
                 parts.parts.push(*part);
-                parts.page_lists.extend(list);
+                parts.page_lists.push(list);
+                parts.app_version = parts.app_version.take().or(app_version.map(Ok));
             }
             Ok(Begun::Capture { capture, older }) => started.push((set, began, capture, older)),
             Err(Trouble::Part(error)) => parts.fail(run, failed(set, &error)),
@@ -66,15 +67,18 @@ pub fn capture_all(run: &Run<'_>, parts: &mut Parts) -> Result<(), Error> {
     let captured: Vec<_> = captures.into_iter().map(Capture::finish).collect();
     for ((set, began, older), captured) in rest.into_iter().zip(captured) {
         match captured {
-            Ok(captured) => match store_or_heal(run, &setup, set, captured, older.as_ref()) {
-                Ok((part, list)) => {
-                    run.done(&part, began);
-                    parts.parts.push(part);
-                    parts.page_lists.push(list);
+            Ok(mut captured) => {
+                parts.app_version = parts.app_version.take().or(captured.answer.take());
+                match store_or_heal(run, &setup, set, captured, older.as_ref()) {
+                    Ok((part, list)) => {
+                        run.done(&part, began);
+                        parts.parts.push(part);
+                        parts.page_lists.push(list);
+                    }
+                    Err(Trouble::Part(error)) => parts.fail(run, failed(set, &error)),
+                    Err(Trouble::Run(error)) => return Err(error),
                 }
-                Err(Trouble::Part(error)) => parts.fail(run, failed(set, &error)),
-                Err(Trouble::Run(error)) => return Err(error),
-            },
+            }
             Err(sqlite::Error::Stopped) => return Err(Error::Stopped),
             Err(error) => parts.fail(run, failed(set, &error)),
         }
@@ -84,8 +88,16 @@ pub fn capture_all(run: &Run<'_>, parts: &mut Parts) -> Result<(), Error> {
 
 /// What became of a database when its capture was to begin.
 enum Begun<'a> {
-    Unchanged(Box<Part>, Option<PageList>),
-    Capture { capture: Capture<'a>, older: Option<ImageReader> },
+    Unchanged {
+        part: Box<Part>,
+        list: PageList,
+        /// That of the older snapshot, if this database is asked for it.
+        app_version: Option<String>,
+    },
+    Capture {
+        capture: Capture<'a>,
+        older: Option<ImageReader>,
+    },
 }
 
 /// Whether an error concerns one database or the whole run.
@@ -122,6 +134,7 @@ fn setup<'a>(run: &Run<'a>) -> CaptureSetup<'a> {
             arguments: vec!["capture-child".into()],
         },
         limits: Limits::default(),
+        question: None,
         method: Method::Pages,
     }
 }
@@ -134,6 +147,9 @@ fn start<'a>(
 ) -> Result<Begun<'a>, Trouble> {
     let env = run.repo.environment();
     let sighting = Sighting::take(env.disk.as_ref(), env.clock.as_ref(), path)?;
+    let question = question(run, set);
+    let is_asked = question.is_some();
+    let setup = &CaptureSetup { question, ..setup.clone() };
     let Some((snapshot, part, image)) = parent(run, set) else {
         let capture = Capture::start(setup, sighting, None)?;
         return Ok(Begun::Capture { capture, older: None });
@@ -141,13 +157,14 @@ fn start<'a>(
     if run.reliance_of(set) == Reliance::Unchanged && sighting.is_unchanged_since(image) {
         let mut part = part.clone();
         (part.totals.bytes_read, part.totals.bytes_new) = (0, 0);
+        let app_version = is_asked.then(|| snapshot.record.app_version.clone());
         let list = PageList::HandOn {
             part: set.name.clone(),
             path: Vec::new(),
             from: snapshot.id,
             image: Box::new(image.clone()),
         };
-        return Ok(Begun::Unchanged(Box::new(part), Some(list)));
+        return Ok(Begun::Unchanged { part: Box::new(part), list, app_version });
     }
     let fetch = run.repo.fetcher_of(&run.writer);
     let name = ListName { repository: run.repo.id(), part: &set.name, path: b"" };
@@ -155,6 +172,14 @@ fn start<'a>(
     let hashes = older.as_ref().map(|older| &older.1);
     let capture = Capture::start(setup, sighting, hashes)?;
     Ok(Begun::Capture { capture, older: older.map(|older| older.0) })
+}
+
+/// The query for the version of the application, if this is the database to ask.
+fn question(run: &Run<'_>, of: &Set) -> Option<String> {
+    match &run.request.app_version {
+        Some(AppVersion::Sql { set, query }) if *set == of.name => Some(query.clone()),
+        _ => None,
+    }
 }
 
 /// The newest image of a database set, if this run may build on it.

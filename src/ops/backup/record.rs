@@ -51,10 +51,10 @@ pub fn assemble(run: &Run<'_>, captured: &Captured) -> Record {
 fn app_version(run: &Run<'_>, captured: &Captured) -> String {
     let found = match &run.request.app_version {
         None => return String::new(),
-        Some(AppVersion::Sql { set, .. }) => captured
-            .app_version
-            .clone()
-            .ok_or_else(|| format!("the query on {set} returned nothing")),
+        Some(AppVersion::Sql { set, .. }) => {
+            let answer = captured.app_version.clone();
+            answer.unwrap_or_else(|| Err(format!("{set} is not part of this run")))
+        }
         Some(AppVersion::File(path)) => first_line_of_file(run, path),
         Some(AppVersion::Command(command)) => first_line_of_command(command),
     };

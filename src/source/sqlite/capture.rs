@@ -77,6 +77,8 @@ pub struct CaptureSetup<'a> {
     pub stop: Arc<AtomicBool>,
     pub program: CaptureProgram,
     pub limits: Limits,
+    /// A query whose first value is wanted along with the image.
+    pub question: Option<String>,
     /// How to read. [`Method::Pages`] falls back to the backup API where it must.
     pub method: Method,
 }
@@ -109,6 +111,8 @@ pub struct Captured {
     pub identity: ImageIdentity,
     pub method: Method,
     pub facts: DatabaseFacts,
+    /// What the question was answered, or why not.
+    pub answer: Option<Result<String, String>>,
     /// What is wrong with the database, although it could be captured.
     pub damage: Option<String>,
     pub spool: Spool,
@@ -210,12 +214,14 @@ impl<'a> Capture<'a> {
             })
             .map_err(|source| self.spool_failed("read", source))?;
         let check = outcome.damage.as_deref().and_then(|damage| damage.lines().next());
+        let answer = outcome.answer;
         let facts = outcome.facts.into_record(check.unwrap_or("not checked").to_owned());
         Ok(Captured {
             sighting: self.sighting.clone(),
             identity: identity.finish(),
             method: if outcome.by_backup_api { Method::BackupApi } else { Method::Pages },
             facts,
+            answer,
             damage: outcome.damage,
             spool,
         })
@@ -232,6 +238,7 @@ impl<'a> Capture<'a> {
             hold_ms: millis(hold),
             count_ms: millis(count),
             use_backup_api: self.setup.method == Method::BackupApi,
+            question: self.setup.question.clone(),
             scratch: SCRATCH.as_bytes().to_vec(),
         }
     }

@@ -78,6 +78,7 @@ fn empty() -> Outcome {
         changed_count: 0,
         by_backup_api: false,
         facts: Facts::from_header(None),
+        answer: None,
         damage: None,
     }
 }

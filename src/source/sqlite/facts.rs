@@ -6,7 +6,7 @@ use std::{
 };
 
 use crossbeam_channel::RecvTimeoutError;
-use rusqlite::Connection;
+use rusqlite::{Connection, types::Value};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -128,6 +128,36 @@ pub fn count_rows(
     schema: &[Object],
     bound: Duration,
 ) -> (Vec<(String, i64)>, Option<String>) {
+    within(connection, bound, |is_over| {
+        let mut damage = None;
+        let tables = schema.iter().filter(|object| object.kind == "table");
+        let rows = tables
+            .map(|table| {
+                let is_over = is_over.load(Ordering::SeqCst);
+                let count = if is_over { -1 } else { count(connection, table, &mut damage) };
+                (table.name.clone(), count)
+            })
+            .collect();
+        (rows, damage)
+    })
+}
+
+/// Asks a question that the configuration holds: the first column of the first row, as text.
+pub fn answer(connection: &Connection, question: &str, bound: Duration) -> Result<String, String> {
+    let answered = within(connection, bound, |_| {
+        connection.query_row(question, [], |row| row.get::<_, Value>(0))
+    });
+    match answered {
+        Ok(Value::Text(text)) => Ok(text),
+        Ok(Value::Integer(number)) => Ok(number.to_string()),
+        Ok(Value::Real(number)) => Ok(number.to_string()),
+        Ok(Value::Null | Value::Blob(_)) => Err("the answer is no text".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Does work with a connection, whose statements are interrupted once the bound has passed.
+fn within<T>(connection: &Connection, bound: Duration, work: impl FnOnce(&AtomicBool) -> T) -> T {
     let (done, watch) = crossbeam_channel::bounded::<()>(0);
     let interrupt = connection.get_interrupt_handle();
     let is_over = AtomicBool::new(false);
@@ -138,17 +168,9 @@ pub fn count_rows(
                 interrupt.interrupt();
             }
         });
-        let mut damage = None;
-        let tables = schema.iter().filter(|object| object.kind == "table");
-        let rows = tables
-            .map(|table| {
-                let is_over = is_over.load(Ordering::SeqCst);
-                let count = if is_over { -1 } else { count(connection, table, &mut damage) };
-                (table.name.clone(), count)
-            })
-            .collect();
+        let result = work(&is_over);
         drop(done);
-        (rows, damage)
+        result
     })
 }
 

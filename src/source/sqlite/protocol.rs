@@ -42,6 +42,8 @@ pub struct Request {
     pub count_ms: u64,
     /// Read through the backup API even where pages can be read one by one.
     pub use_backup_api: bool,
+    /// A query whose first value is wanted too.
+    pub question: Option<String>,
     /// Where an unnamed copy may lie if the backup API is used.
     pub scratch: Vec<u8>,
 }
@@ -70,6 +72,8 @@ pub struct Outcome {
     pub changed_count: u32,
     pub by_backup_api: bool,
     pub facts: Facts,
+    /// What the question was answered, or why not.
+    pub answer: Option<Result<String, String>>,
     /// The first thing that is wrong with the database.
     pub damage: Option<String>,
 }

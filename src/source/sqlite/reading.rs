@@ -12,7 +12,7 @@ use crate::{
     crypto::secret::Secret32,
     source::sqlite::{
         backup::Copy,
-        facts::{Facts, count_rows, schema},
+        facts::{Facts, answer, count_rows, schema},
         header::{Header, Journal},
         open::failure,
         protocol::{Failure, Link, Outcome, Request},
@@ -83,7 +83,9 @@ impl Reading<'_> {
         let count_bound = Duration::from_millis(self.request.count_ms);
         let count_bound = watch.time_left().map_or(count_bound, |left| left.min(count_bound));
         let (rows, row_damage) = count_rows(self.connection, &objects, count_bound);
+        let question = self.request.question.as_deref();
         Ok(Outcome {
+            answer: question.map(|question| answer(self.connection, question, count_bound)),
             page_bytes: layout.page_bytes,
             page_count: layout.page_count,
             changed_count,

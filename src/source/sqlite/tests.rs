@@ -95,6 +95,7 @@ impl Shop {
             state_dir: &self.state,
             stop: Arc::new(AtomicBool::new(false)),
             program: program(),
+            question: None,
             limits: self.limits,
             method: self.method,
         }
