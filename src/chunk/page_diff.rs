@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_an_insertion_pushes_on_is_copied() {
-        let older: Vec<u8> = (0..4096u32).map(|i| (i * i >> 3) as u8 ^ (i >> 5) as u8).collect();
+        let older: Vec<u8> = (0..4096u32).map(|i| ((i * i) >> 3) as u8 ^ (i >> 5) as u8).collect();
         let mut newer = older.clone();
         newer.splice(1000..1000, *b"a new row").for_each(drop);
         newer.truncate(4096);
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_largest_pages_have_patches_too() {
-        let older: Vec<u8> = (0..65_536u32).map(|i| (i * i >> 7) as u8).collect();
+        let older: Vec<u8> = (0..65_536u32).map(|i| ((i * i) >> 7) as u8).collect();
         let mut newer = older.clone();
         newer.rotate_right(8);
         let mut patch = Vec::new();

@@ -54,7 +54,7 @@ fn location(number: u8, chunks: &[u32], at: usize) -> Location {
         blob: blob as u32,
         blob_offset: 88 + blob as u64 * (100 + u64::from(number)),
         blob_bytes: 100 + u32::from(number),
-        start: if at % 2 == 0 { 0 } else { chunks[at - 1] % 1000 + 1 },
+        start: if at.is_multiple_of(2) { 0 } else { chunks[at - 1] % 1000 + 1 },
         chunk_bytes: chunks[at] % 1000 + 1,
     }
 }

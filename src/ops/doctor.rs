@@ -168,8 +168,8 @@ fn folders(patient: &Patient<'_>, set: &Set, files: &FileSet) -> Finding {
             }
         }
     }
-    let own = patient.repository.into_iter().chain([patient.state_root]);
-    let inside = own.filter(|own| files.paths.iter().any(|path| own.starts_with(path))).next();
+    let mut own = patient.repository.into_iter().chain([patient.state_root]);
+    let inside = own.find(|own| files.paths.iter().any(|path| own.starts_with(path)));
     match inside {
         Some(own) => {
             Finding::caution(about, format!("{} lies inside, and is left out", own.display()))

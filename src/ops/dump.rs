@@ -93,7 +93,7 @@ fn dump_file(
 
 /// Holes of a sparse file are zeros to a reader.
 fn zeros(mut bytes: u64, take: Take<'_>) -> ControlFlow<()> {
-    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     while bytes > 0 {
         let piece = bytes.min(ZEROS.len() as u64);
         take(&ZEROS[..piece as usize])?;

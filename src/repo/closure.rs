@@ -6,30 +6,40 @@ use std::collections::HashSet;
 use crate::{
     chunk::{self, Fetch},
     format::{
-        self,
         image::Image,
-        node::{Content, Entry, NodeReader},
+        node::{Content, Entry},
         page_map::PageMap,
         record::{Part, PartContent, Record},
         stream::Stream,
     },
     id::ChunkId,
-    limits::{NODE_BYTES_MAX, PAGE_MAP_BYTES_MAX},
-    repo::{Error, stream},
+    limits::PAGE_MAP_BYTES_MAX,
+    repo::{
+        Error, stream,
+        tree::{self, NodeEntries},
+    },
 };
 
 /// Walks over everything that records reach. Nodes that were walked once are not walked again.
 pub struct Closure<'a> {
     fetch: &'a dyn Fetch,
-    /// First chunks of node streams that were walked; equal nodes are equal trees.
-    walked: HashSet<ChunkId>,
+    /// Hashes of the ids of node streams that were walked; equal nodes are equal trees.
+    walked: HashSet<[u8; 32]>,
 }
 
-/// What a walk could not read: the chunk or object, where it is used, and why.
+/// What a walk could not read, where it is used, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     pub path: Vec<u8>,
     pub why: String,
+}
+
+/// Is told what a walk meets.
+struct Meets<'v> {
+    visit: &'v mut dyn FnMut(&[u8], &ChunkId),
+    unreadable: Vec<Unreadable>,
+    /// Folders that are still to be walked, with their paths.
+    folders: Vec<(Vec<u8>, Stream)>,
 }
 
 impl<'a> Closure<'a> {
@@ -41,83 +51,48 @@ impl<'a> Closure<'a> {
     /// Calls `visit` with every chunk the part reaches. What cannot be read is returned; the walk
     /// goes on past it.
     pub fn part(&mut self, part: &Part, visit: &mut dyn FnMut(&[u8], &ChunkId)) -> Vec<Unreadable> {
-        let mut unreadable = Vec::new();
+        let mut meets = Meets { visit, unreadable: Vec::new(), folders: Vec::new() };
         match &part.content {
-            PartContent::Database { image, .. } => self.image(b"", image, visit, &mut unreadable),
-            PartContent::Tree { root, .. } => self.tree(root, visit, &mut unreadable),
+            PartContent::Database { image, .. } => self.image(b"", image, &mut meets),
+            PartContent::Tree { root, .. } => self.entry(root, Vec::new(), &mut meets),
         }
-        unreadable
-    }
-
-    fn tree(
-        &mut self,
-        root: &Entry,
-        visit: &mut dyn FnMut(&[u8], &ChunkId),
-        unreadable: &mut Vec<Unreadable>,
-    ) {
-        let mut folders = Vec::new();
-        self.entry(root, Vec::new(), &mut folders, visit, unreadable);
-        while let Some((path, node)) = folders.pop() {
-            if node.ids.first().is_some_and(|id| node.ids.len() == 1 && !self.walked.insert(*id)) {
-                continue;
-            }
-            match self.node(&path, &node, visit) {
-                Ok(entries) => {
-                    for entry in entries {
-                        let mut below = path.clone();
-                        if !below.is_empty() {
-                            below.push(b'/');
-                        }
-                        below.extend_from_slice(&entry.name);
-                        self.entry(&entry, below, &mut folders, visit, unreadable);
-                    }
-                }
-                Err(error) => unreadable.push(Unreadable { path, why: error.to_string() }),
+        while let Some((path, node)) = meets.folders.pop() {
+            if self.walked.insert(identity(&node))
+                && let Err(error) = self.node(&path, &node, &mut meets)
+            {
+                meets.unreadable.push(Unreadable { path, why: error.to_string() });
             }
         }
+        meets.unreadable
     }
 
-    fn node(
-        &self,
-        path: &[u8],
-        node: &Stream,
-        visit: &mut dyn FnMut(&[u8], &ChunkId),
-    ) -> Result<Vec<Entry>, Error> {
-        visit_ids(node, self.fetch, &mut |id| visit(path, id))?;
-        let bytes = stream::read(self.fetch, node, NODE_BYTES_MAX)?;
-        Ok(NodeReader::new(&bytes).collect::<Result<_, format::Error>>()?)
+    fn node(&self, path: &[u8], node: &Stream, meets: &mut Meets<'_>) -> Result<(), tree::Error> {
+        visit_ids(node, self.fetch, &mut |id| (meets.visit)(path, id))?;
+        for entry in NodeEntries::new(self.fetch, node) {
+            let entry = entry?;
+            let separator: &[u8] = if path.is_empty() { b"" } else { b"/" };
+            self.entry(&entry, [path, separator, &entry.name].concat(), meets);
+        }
+        Ok(())
     }
 
-    fn entry(
-        &self,
-        entry: &Entry,
-        path: Vec<u8>,
-        folders: &mut Vec<(Vec<u8>, Stream)>,
-        visit: &mut dyn FnMut(&[u8], &ChunkId),
-        unreadable: &mut Vec<Unreadable>,
-    ) {
+    fn entry(&self, entry: &Entry, path: Vec<u8>, meets: &mut Meets<'_>) {
         match &entry.content {
-            Content::Folder { node } => folders.push((path, node.clone())),
-            Content::Database(image) => self.image(&path, image, visit, unreadable),
+            Content::Folder { node } => meets.folders.push((path, node.clone())),
+            Content::Database(image) => self.image(&path, image, meets),
             Content::File { stream, .. } => {
-                let walked = visit_ids(stream, self.fetch, &mut |id| visit(&path, id));
+                let walked = visit_ids(stream, self.fetch, &mut |id| (meets.visit)(&path, id));
                 if let Err(error) = walked {
-                    unreadable.push(Unreadable { path, why: error.to_string() });
+                    meets.unreadable.push(Unreadable { path, why: error.to_string() });
                 }
             }
             _ => {}
         }
     }
 
-    fn image(
-        &self,
-        path: &[u8],
-        image: &Image,
-        visit: &mut dyn FnMut(&[u8], &ChunkId),
-        unreadable: &mut Vec<Unreadable>,
-    ) {
-        if let Err(error) = self.try_image(path, image, visit) {
-            unreadable.push(Unreadable { path: path.to_vec(), why: error.to_string() });
+    fn image(&self, path: &[u8], image: &Image, meets: &mut Meets<'_>) {
+        if let Err(error) = self.try_image(path, image, meets.visit) {
+            meets.unreadable.push(Unreadable { path: path.to_vec(), why: error.to_string() });
         }
     }
 
@@ -141,6 +116,16 @@ impl<'a> Closure<'a> {
         }
         Ok(())
     }
+}
+
+/// What tells one node from all others.
+fn identity(node: &Stream) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    let _ = hasher.update(&[node.depth]);
+    for id in &node.ids {
+        let _ = hasher.update(id.as_bytes());
+    }
+    *hasher.finalize().as_bytes()
 }
 
 /// Calls `visit` with every chunk of a stream, lists included.

@@ -148,7 +148,7 @@ fn what_was_committed_is_read_back_here_and_elsewhere() {
 
     let (elsewhere, _state) = fixture.open_elsewhere();
     for repo in [fixture.open(), elsewhere] {
-        assert_eq!(repo.snapshots().unwrap().snapshots, [snapshot.clone()]);
+        assert_eq!(repo.snapshots().unwrap().snapshots, std::slice::from_ref(&snapshot));
         read_all(&repo, &chunks);
         let mut events = Vec::new();
         check::run(&repo, check::Depth::Data, &mut |event| events.push(event)).unwrap();

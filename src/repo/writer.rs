@@ -298,10 +298,10 @@ impl WorkCount {
 fn seal_blobs(shared: &Shared, queue: &Receiver<Blob>, packs: &Sender<FullPack>) {
     for blob in queue {
         // After a failure the queue is drained, so that no lane waits for ever.
-        if shared.failed.get().is_none() {
-            if let Err(error) = seal_blob(shared, blob, packs) {
-                shared.fail(into_chunk_error(error));
-            }
+        if shared.failed.get().is_none()
+            && let Err(error) = seal_blob(shared, blob, packs)
+        {
+            shared.fail(into_chunk_error(error));
         }
         shared.work.end();
     }

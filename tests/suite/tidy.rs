@@ -134,7 +134,8 @@ fn has_word(line: &str, word: &str) -> bool {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
         let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-        !joins(before) && !(word.ends_with(char::is_alphanumeric) && joins(after))
+        let is_longer = word.ends_with(char::is_alphanumeric) && joins(after);
+        !(joins(before) || is_longer)
     })
 }
 

@@ -53,7 +53,9 @@ pub fn capture_all(run: &Run<'_>, parts: &mut Parts) -> Result<(), Error> {
                 parts.page_lists.push(list);
                 parts.app_version = parts.app_version.take().or(app_version.map(Ok));
             }
-            Ok(Begun::Capture { capture, older }) => started.push((set, began, capture, older)),
+            Ok(Begun::Capture { capture, older }) => {
+                started.push((set, began, *capture, older.map(|older| *older)));
+            }
             Err(Trouble::Part(error)) => parts.fail(run, failed(set, &error)),
             Err(Trouble::Run(error)) => return Err(error),
         }
@@ -95,8 +97,8 @@ enum Begun<'a> {
         app_version: Option<String>,
     },
     Capture {
-        capture: Capture<'a>,
-        older: Option<ImageReader>,
+        capture: Box<Capture<'a>>,
+        older: Option<Box<ImageReader>>,
     },
 }
 
@@ -152,7 +154,7 @@ fn start<'a>(
     let setup = &CaptureSetup { question, ..setup.clone() };
     let Some((snapshot, part, image)) = parent(run, set) else {
         let capture = Capture::start(setup, sighting, None)?;
-        return Ok(Begun::Capture { capture, older: None });
+        return Ok(Begun::Capture { capture: Box::new(capture), older: None });
     };
     if run.reliance_of(set) == Reliance::Unchanged && sighting.is_unchanged_since(image) {
         let mut part = part.clone();
@@ -171,7 +173,8 @@ fn start<'a>(
     let older = older_image(run, image, fetch, &name, snapshot.id);
     let hashes = older.as_ref().map(|older| &older.1);
     let capture = Capture::start(setup, sighting, hashes)?;
-    Ok(Begun::Capture { capture, older: older.map(|older| older.0) })
+    let older = older.map(|older| Box::new(older.0));
+    Ok(Begun::Capture { capture: Box::new(capture), older })
 }
 
 /// The query for the version of the application, if this is the database to ask.
