@@ -10,6 +10,9 @@ mod damage;
 mod hostile;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod parts;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod shop;
 #[cfg(test)]
 mod tidy;

@@ -94,6 +94,8 @@ pub struct Capture<'a> {
     spool: File,
     older_count: u32,
     stage: Stage,
+    /// What the child said when nobody was there to be told.
+    failed: Option<Error>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +169,7 @@ impl<'a> Capture<'a> {
             spool,
             older_count: older.map_or(0, PageHashes::count),
             stage: Stage::Opening,
+            failed: None,
             sighting,
         };
         let request = capture.request(older.map_or(0, PageHashes::page_bytes));
@@ -198,6 +201,9 @@ impl<'a> Capture<'a> {
 
     /// Waits until everything is captured and the database is closed again.
     pub fn finish(mut self) -> Result<Captured, Error> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         while !self.is_ready_within(PATIENCE)? {}
         self.go()?;
         let Some(Reply::Done(outcome)) = self.receive(None)? else { return Err(self.nonsense()) };
@@ -351,10 +357,11 @@ pub fn go_together(captures: &mut [Capture<'_>], patience: Duration) {
     let clock = first.setup.clock.clone();
     let deadline = clock.elapsed() + patience;
     for capture in &mut *captures {
-        let _ = capture.is_ready_within(deadline.saturating_sub(clock.elapsed()));
+        let patience = deadline.saturating_sub(clock.elapsed());
+        capture.failed = capture.is_ready_within(patience).err();
     }
-    for capture in captures {
-        let _ = capture.go();
+    for capture in captures.iter_mut().filter(|capture| capture.failed.is_none()) {
+        capture.failed = capture.go().err();
     }
 }
 
