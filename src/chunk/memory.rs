@@ -30,6 +30,12 @@ impl MemoryChunks {
         (chunks.len(), chunks.values().map(|plain| plain.len()).sum())
     }
 
+    /// Copies what is there now; what is stored later is in one of the two only.
+    pub fn frozen(&self) -> Self {
+        let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { keys: self.keys.clone(), chunks: Arc::new(Mutex::new(chunks)) }
+    }
+
     /// Forgets a chunk, as a disk would.
     pub fn lose(&self, id: &ChunkId) {
         let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
