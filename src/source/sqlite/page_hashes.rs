@@ -160,6 +160,12 @@ impl PageHashes {
         Ok(())
     }
 
+    /// Hashes that a test made up.
+    #[cfg(test)]
+    pub(super) const fn of_file(file: File, page_bytes: u32, count: u32) -> Self {
+        Self { file, offset: 0, page_bytes, count }
+    }
+
     pub(super) const fn count(&self) -> u32 {
         self.count
     }
