@@ -5,10 +5,12 @@
 //! of its key and nonce, and its bytes arrive when they are ready. Whoever brings the last blob of
 //! a closed pack gets the whole pack.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    cell::RefCell,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use crate::{
-    chunk::compress,
     clock::Entropy,
     crypto::{
         keys::Keys,
@@ -16,6 +18,7 @@ use crate::{
     },
     format::{
         envelope::{HEADER_BYTES, Header, Kind},
+        frame,
         table::{self, Table, TableBuilder, Trailer},
     },
     id::{ChunkId, PackId},
@@ -23,6 +26,11 @@ use crate::{
     location::PackEntry,
     repo::Error,
 };
+
+thread_local! {
+    /// Where a blob is opened again to prove it; kept, because it is as large as a blob.
+    static PROVING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A chunk inside a blob, and its plain length.
 pub type BlobChunk = (ChunkId, u32);
@@ -154,25 +162,32 @@ impl Reservation {
             name: format!("blob {} of new pack {}", self.number, pack.id),
             why: why.to_owned(),
         };
-        let frame = pack
-            .key
-            .open(u64::from(self.number), Role::Blob, &pack.header, sealed.to_vec())
-            .map_err(|_| corrupt("what was sealed does not open"))?;
-        let plain = compress::decode_frame(frame, BLOB_PLAIN_BYTES_MAX)
-            .map_err(|_| corrupt("what was compressed does not decompress"))?;
-        let mut start = 0;
-        for (id, bytes) in chunks {
-            let end = start + *bytes as usize;
-            if plain.get(start..end).map(|chunk| keys.chunk_id(chunk)) != Some(*id) {
-                return Err(corrupt("a chunk differs from what was stored"));
-            }
-            start = end;
-        }
-        if start != plain.len() {
-            return Err(corrupt("the blob is longer than its chunks"));
-        }
-        Ok(())
+        PROVING.with_borrow_mut(|scratch| {
+            scratch.clear();
+            scratch.extend_from_slice(sealed);
+            let number = u64::from(self.number);
+            let frame = pack
+                .key
+                .open_in_place(number, Role::Blob, &pack.header, scratch)
+                .map_err(|_| corrupt("what was sealed does not open"))?;
+            let plain = frame::decode_ref(frame, BLOB_PLAIN_BYTES_MAX)
+                .map_err(|_| corrupt("what was compressed does not decompress"))?;
+            same_chunks(&plain, chunks, keys).map_err(corrupt)
+        })
     }
+}
+
+/// Compares the plaintext of a blob with the ids of its chunks.
+fn same_chunks(plain: &[u8], chunks: &[BlobChunk], keys: &Keys) -> Result<(), &'static str> {
+    let mut start = 0;
+    for (id, bytes) in chunks {
+        let end = start + *bytes as usize;
+        if plain.get(start..end).map(|chunk| keys.chunk_id(chunk)) != Some(*id) {
+            return Err("a chunk differs from what was stored");
+        }
+        start = end;
+    }
+    if start == plain.len() { Ok(()) } else { Err("the blob is longer than its chunks") }
 }
 
 impl OpenPack {

@@ -18,3 +18,6 @@ mod shop;
 mod tidy;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod vectors_repository;
