@@ -8,6 +8,7 @@
 
 mod choice;
 mod content;
+mod early_sync;
 mod extra;
 mod failure;
 mod file;

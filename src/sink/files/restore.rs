@@ -14,6 +14,7 @@ use crate::{
     sink::files::{
         Destination, Error, Event, Options, Report, Sink,
         choice::{Choice, Chooser},
+        early_sync,
         failure::{Failure, Trouble},
         folder::Level,
         linked::Linked,
@@ -68,7 +69,12 @@ pub fn restore_tree(
     let mut restore = Restore::new(sink, options, Acts::Write, chooser);
     restore.cleans = marker.was_there;
     restore.open_root(destination)?;
-    restore.run(root)?;
+    let (ran, synced) =
+        early_sync::beside(sink.disk, restore.root.dir.as_ref(), &restore.tally, || {
+            restore.run(root)
+        });
+    ran?;
+    synced.map_err(|error| io_error("make durable", destination, error))?;
     restore.tally.tell(Event::Sync);
     if let Some(dir) = &restore.root.dir {
         sink.disk.sync_tree(dir).map_err(|error| io_error("make durable", destination, error))?;

@@ -94,6 +94,11 @@ impl<'a> Tally<'a> {
         (self.observe)(event);
     }
 
+    /// Bytes written so far.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes_written.load(Relaxed)
+    }
+
     /// Returns what was counted.
     pub fn report(&self) -> Report {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
