@@ -2,8 +2,8 @@
 //! `format-spec/70-write-order.md`.
 //!
 //! One backup, walked through: [`Repository::writer`] loads the [`catalogue`] and starts the
-//! threads of a [`writer`]. Chunks go through lanes into the [`packer`], packs to the backend.
-//! [`commit`] publishes. Reading goes the other way: the [`reader`] locates a chunk in the
+//! threads of a `writer`. Chunks go through lanes into the `packer`, packs to the backend.
+//! `commit` publishes. Reading goes the other way: the `reader` locates a chunk in the
 //! catalogue, fetches its blob and compares the chunk with its id.
 //!
 //! Invariants: nothing that exists is ever written to; only `commit` publishes a snapshot; a local
@@ -168,7 +168,7 @@ impl Repository {
         Arc::new(reader::Reader::new(self.env.backend.clone(), catalogue, Some(writer.run_index())))
     }
 
-    /// Publishes what a run stored; see [`commit`](mod@commit) for the order. Durable on return.
+    /// Publishes what a run stored; see `repo/commit.rs` for the order. Durable on return.
     pub fn commit(&self, writer: Writer, record: Record) -> Result<Snapshot, Error> {
         let catalogue = writer.catalogue().clone();
         let snapshot = commit::publish(self, writer, record);
