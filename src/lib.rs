@@ -10,8 +10,8 @@
 //! | 4 | [`ops`] | one use case per file |
 //! | 3 | [`source`], [`sink`] | what a backup reads and a restore fills; no repository |
 //! | 2 | [`repo`] | where the five below meet: packs, index objects, records, the order of writes |
-//! | 1 | [`format`](mod@format), [`crypto`], [`chunk`], [`backend`], [`index`] | bytes, keys, objects |
-//! | 0 | [`id`], [`location`], [`limits`], [`clock`], [`disk`] | names, bounds, doors to time and disk |
+//! | 1 | [`mod@format`], [`crypto`], [`chunk`], [`backend`], [`index`] | bytes, keys, objects |
+//! | 0 | [`id`], [`location`], [`limits`], [`clock`], [`disk`] | names, bounds, time, disk |
 //!
 //! # What always holds
 //!
@@ -30,8 +30,8 @@
 //! takes the locks of the parts and begins a [`repo::Writer`], which loads the
 //! [catalogue](repo::catalogue): what is listed, and where chunks lie. Children of
 //! [`source::sqlite`] capture all databases at one moment; [`repo::image`] stores what changed.
-//! [`source::files`] walks the folders and stores what is new, node by node ([`repo::tree`]). All of
-//! it goes through lanes into packs. At last the record of the run is published.
+//! [`source::files`] walks the folders and stores what is new, node by node ([`repo::tree`]). All
+//! of it goes through lanes into packs. At last the record of the run is published.
 //!
 //! A restore goes the other way: [`ops::moment`] chooses, [`sink`] writes, and every chunk that it
 //! is given has been verified.

@@ -525,7 +525,9 @@ fn a_capture_that_is_stopped_or_dropped_lets_the_database_go() {
 fn a_program_that_does_not_capture_is_found_out() {
     let shop = Shop::new();
     fill(&shop.open("wal"), 10);
-    for (program, argument) in [("/bin/false", "-"), ("/bin/echo", "hello"), ("/no/such/program", "-")] {
+    for (program, argument) in
+        [("/bin/false", "-"), ("/bin/echo", "hello"), ("/no/such/program", "-")]
+    {
         let mut setup = shop.setup();
         setup.program = CaptureProgram { path: program.into(), arguments: vec![argument.into()] };
 
