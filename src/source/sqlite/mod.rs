@@ -98,5 +98,4 @@ impl Error {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the scene is set with plain files")]
 mod tests;

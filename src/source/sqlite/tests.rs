@@ -443,7 +443,8 @@ fn a_hot_journal_is_rolled_back_first() {
 
 #[test]
 fn a_damaged_database_is_captured_and_marked() {
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
         ("the schema's text", |file| {
             let at = file.windows(12).position(|bytes| bytes == b"CREATE TABLE").unwrap();
             file[at..at + 12].copy_from_slice(b"CREATE TUBLE");
