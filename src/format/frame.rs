@@ -53,13 +53,13 @@ pub fn put_stored(out: &mut Vec<u8>, plain: &[u8]) {
     out.extend_from_slice(plain);
 }
 
-/// Appends the plaintext compressed, or as it is if that saves less than 3 %.
+/// Appends the plaintext compressed, or as it is if that saves less than 0.5 %.
 ///
 /// The compressor writes where this thread's last frame was, so that a frame takes no more memory
 /// than it needs and no page is touched for the first time.
 pub fn put_compressed(out: &mut Vec<u8>, plain: &[u8]) {
-    // No more room than saves 3 %: the compressor gives up as soon as it is used up.
-    let room = plain.len() * 97 / 100;
+    // No more room than saves 0.5 %: the compressor gives up as soon as it is used up.
+    let room = plain.len() - plain.len() / 200;
     let is_packed = PACKER.with_borrow_mut(|Packer { compressor, scratch }| {
         if scratch.len() < room {
             scratch.resize(room, 0);

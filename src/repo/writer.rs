@@ -59,6 +59,7 @@ pub struct Shared {
 }
 
 /// Plain chunks that will be one blob.
+#[derive(Default)]
 struct Blob {
     plain: Vec<u8>,
     chunks: Vec<BlobChunk>,
@@ -105,7 +106,8 @@ impl Writer {
     pub fn lane(&self) -> Lane {
         let _ = self.shared.lanes_open.fetch_add(1, Ordering::SeqCst);
         let blobs = self.blobs.clone().expect("only dropping takes the sender");
-        Lane { shared: self.shared.clone(), blobs, plain: Vec::new(), chunks: Vec::new() }
+        let (ordered, random) = (Blob::default(), Blob::default());
+        Lane { shared: self.shared.clone(), blobs, ordered, random }
     }
 
     /// Makes everything stored so far durable; the pack that is open is closed and padded.
@@ -176,12 +178,15 @@ pub struct Progress {
 }
 
 /// One ordered way into a writer.
+///
+/// What compresses and what does not is gathered apart: among random bytes the compressor finds
+/// less in a text, and random bytes among themselves are not compressed at all.
 #[must_use = "a lane holds chunks until it is finished"]
 pub struct Lane {
     shared: Arc<Shared>,
     blobs: Sender<Blob>,
-    plain: Vec<u8>,
-    chunks: Vec<BlobChunk>,
+    ordered: Blob,
+    random: Blob,
 }
 
 impl Store for Lane {
@@ -197,13 +202,15 @@ impl Store for Lane {
             return Ok(id);
         }
         self.shared.count_new(plain.len());
-        let is_full = self.plain.len() + plain.len() > BLOB_SHARED_BYTES
-            || self.chunks.len() == BLOB_CHUNKS_MAX;
-        if is_full {
-            self.hand_over()?;
+        let blob = match compress::is_mostly_random(plain) {
+            true => &mut self.random,
+            false => &mut self.ordered,
+        };
+        if !blob.has_room(plain.len()) {
+            hand_over(&self.shared, &self.blobs, std::mem::take(blob))?;
         }
-        self.plain.extend_from_slice(plain);
-        self.chunks.push((id, plain.len() as u32));
+        blob.plain.extend_from_slice(plain);
+        blob.chunks.push((id, plain.len() as u32));
         Ok(id)
     }
 }
@@ -211,25 +218,32 @@ impl Store for Lane {
 impl Lane {
     /// Hands over what is still gathered.
     pub fn finish(mut self) -> Result<(), chunk::Error> {
-        self.hand_over()
-    }
-
-    fn hand_over(&mut self) -> Result<(), chunk::Error> {
-        if self.chunks.is_empty() {
-            return Ok(());
+        for blob in [std::mem::take(&mut self.ordered), std::mem::take(&mut self.random)] {
+            hand_over(&self.shared, &self.blobs, blob)?;
         }
-        let plain = std::mem::take(&mut self.plain);
-        let chunks = std::mem::take(&mut self.chunks);
-        self.shared.work.begin();
-        self.blobs.send(Blob { plain, chunks }).expect("workers end after the last lane");
-        self.shared.check()
+        Ok(())
     }
+}
+
+impl Blob {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.plain.len() + bytes <= BLOB_SHARED_BYTES && self.chunks.len() < BLOB_CHUNKS_MAX
+    }
+}
+
+fn hand_over(shared: &Shared, blobs: &Sender<Blob>, blob: Blob) -> Result<(), chunk::Error> {
+    if blob.chunks.is_empty() {
+        return Ok(());
+    }
+    shared.work.begin();
+    blobs.send(blob).expect("workers end after the last lane");
+    shared.check()
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
         // A lane that is dropped with chunks in hand belongs to a run that failed or was stopped.
-        if !self.chunks.is_empty() {
+        if !(self.ordered.chunks.is_empty() && self.random.chunks.is_empty()) {
             self.shared.fail(chunk::Error::Stopped);
         }
         let _ = self.shared.lanes_open.fetch_sub(1, Ordering::SeqCst);
