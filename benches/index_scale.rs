@@ -8,7 +8,9 @@
 
 #![expect(clippy::print_stdout, reason = "prints what it measured")]
 
-use std::{path::Path, process::Command, time::Duration};
+mod phases;
+
+use std::{path::Path, time::Duration};
 
 use stillpoint::{
     clock::{Clock, SystemClock},
@@ -30,31 +32,11 @@ const LOOKUP_BATCH: usize = 1000;
 const ROUNDS: usize = 5;
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match args[..] {
-        ["build", path, count] => build(Path::new(path), parse(count)),
-        ["read", path, count] => read(Path::new(path), parse(count)),
-        ["change", path, count] => change(Path::new(path), parse(count)),
-        [] => [100_000, 1_000_000, 10_000_000].into_iter().for_each(scale),
-        _ => args.iter().map(|count| parse(count)).for_each(scale),
-    }
-}
-
-fn parse(count: &str) -> u64 {
-    count.parse().expect("a number of chunks")
-}
-
-fn scale(count: u64) {
-    println!("\n{count} chunks");
-    let folder = tempfile::tempdir().expect("a scratch folder");
-    let path = folder.path().join("index");
-    for phase in ["build", "read", "change", "read"] {
-        let this = std::env::current_exe().expect("we are running");
-        let mut command = Command::new(this);
-        let _ = command.arg(phase).arg(&path).arg(count.to_string());
-        assert!(command.status().expect("it starts").success(), "{phase} failed");
-    }
+    phases::run(
+        &[("build", build), ("read", read), ("change", change)],
+        &["build", "read", "change", "read"],
+        &[100_000, 1_000_000, 10_000_000],
+    );
 }
 
 fn id(number: u64) -> ChunkId {
@@ -100,7 +82,7 @@ fn build(path: &Path, count: u64) {
         writing.as_secs_f64(),
         writing.as_secs_f64() * 1e6 / count as f64,
         disk_bytes(path) / 1_000_000,
-        peak_megabytes()
+        phases::peak_megabytes()
     );
 }
 
@@ -112,7 +94,7 @@ fn change(path: &Path, count: u64) {
     let (close, ()) = timed(|| drop(writer));
     println!(
         "  change  open {open:.1?}, one pack {apply:.1?}, close {close:.1?}, peak {} MB",
-        peak_megabytes()
+        phases::peak_megabytes()
     );
 }
 
@@ -134,7 +116,7 @@ fn read(path: &Path, count: u64) {
         misses[0],
         hits.iter().copied().fold(f64::MAX, f64::min),
         hits[0],
-        peak_megabytes()
+        phases::peak_megabytes()
     );
 }
 
@@ -163,11 +145,4 @@ fn processor_nanos() -> u64 {
 fn disk_bytes(path: &Path) -> u64 {
     let entries = std::fs::read_dir(path).expect("it is there");
     entries.map(|entry| entry.expect("an entry").metadata().map_or(0, |stat| stat.len())).sum()
-}
-
-fn peak_megabytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("kilobytes");
-    kilobytes * 1024 / 1_000_000
 }

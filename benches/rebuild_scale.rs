@@ -7,9 +7,10 @@
 
 #![expect(clippy::print_stdout, reason = "prints what it measured")]
 
+mod phases;
+
 use std::{
     path::Path,
-    process::Command,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -29,29 +30,7 @@ const KEY: Credential = Credential::KeyFile([7; 32]);
 const RUN_CHUNKS: u64 = 4_000;
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match args[..] {
-        ["write", folder, count] => write(Path::new(folder), parse(count)),
-        ["rebuild", folder, count] => rebuild(Path::new(folder), parse(count)),
-        [] => measure(1_000_000),
-        [count] => measure(parse(count)),
-        _ => panic!("usage: rebuild_scale [COUNT]"),
-    }
-}
-
-fn parse(count: &str) -> u64 {
-    count.parse().expect("a number of chunks")
-}
-
-fn measure(count: u64) {
-    println!("\n{count} chunks");
-    let folder = tempfile::tempdir().expect("a scratch folder");
-    for phase in ["write", "rebuild"] {
-        let mut command = Command::new(std::env::current_exe().expect("we are running"));
-        let _ = command.arg(phase).arg(folder.path()).arg(count.to_string());
-        assert!(command.status().expect("it starts").success(), "{phase} failed");
-    }
+    phases::run(&[("write", write), ("rebuild", rebuild)], &["write", "rebuild"], &[1_000_000]);
 }
 
 fn write(folder: &Path, count: u64) {
@@ -83,7 +62,7 @@ fn rebuild(folder: &Path, count: u64) {
         "  rebuilt in {seconds:.2} s from {} index objects that name {} packs, peak {} MB",
         report.index_objects,
         report.packs,
-        peak_megabytes()
+        phases::peak_megabytes()
     );
 }
 
@@ -128,11 +107,4 @@ fn record() -> Record {
         incomplete: false,
         failed: Vec::new(),
     }
-}
-
-fn peak_megabytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("kilobytes");
-    kilobytes * 1024 / 1_000_000
 }
