@@ -124,7 +124,7 @@ pub enum Command {
     /// Write the decrypted content of one object to standard output
     Cat(ObjectArgs),
     /// Show the fields of one object
-    Debug(ObjectArgs),
+    Debug(DebugArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
     /// Print the manual page of stillpoint, or of one command
@@ -217,6 +217,26 @@ pub struct ObjectArgs {
     /// Name of the object
     #[arg(value_name = "FOLDER/NAME")]
     pub object: String,
+}
+
+#[derive(Debug, Args)]
+pub struct DebugArgs {
+    #[command(flatten)]
+    pub object: ObjectArgs,
+    /// What a chunk is used as; chunks do not say so themselves
+    #[arg(long = "as", value_name = "USE")]
+    pub chunk_use: Option<ChunkUseArg>,
+    /// Page size of the database, for --as pages
+    #[arg(long, value_name = "BYTES", default_value_t = 4096)]
+    pub page_bytes: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ChunkUseArg {
+    Node,
+    Ids,
+    PageMap,
+    Pages,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ use crate::{
         text,
     },
     clock::Clock,
+    format::record::Outcome,
     ops::event::{Event, Observer, PartDone, Phase, Progress},
 };
 
@@ -39,6 +40,8 @@ struct State {
     began: Duration,
     told: Duration,
     problem_count: u64,
+    /// Bytes of parts are written to a target, not stored.
+    restores: bool,
 }
 
 impl<'a> Display<'a> {
@@ -74,6 +77,7 @@ impl<'a> Display<'a> {
         let now = self.clock.elapsed();
         let mut state = self.state();
         state.phase = Some(phase);
+        state.restores |= phase == Phase::Restore;
         item.clone_into(&mut state.item);
         (state.began, state.told) = (now, now);
         drop(state);
@@ -118,11 +122,12 @@ impl<'a> Display<'a> {
 
     fn part_done(&self, done: &PartDone) {
         self.output.event(&json::Event::part(done));
+        let verb = if self.state().restores { "written" } else { "new" };
         let tone = match done.outcome {
-            crate::format::record::Outcome::Complete => Tone::Good,
+            Outcome::Complete => Tone::Good,
             _ => Tone::Caution,
         };
-        self.output.remark(&format!("{} {}", self.output.mark(tone), part_line(done)));
+        self.output.remark(&format!("{} {}", self.output.mark(tone), part_line(done, verb)));
     }
 
     fn problem(&self, part: &str, path: &[u8], message: &str) {
@@ -261,12 +266,12 @@ fn percent(progress: &Progress) -> Option<u64> {
     Some((u128::from(done) * 100 / u128::from(total)).min(100) as u64)
 }
 
-fn part_line(done: &PartDone) -> String {
+fn part_line(done: &PartDone, verb: &str) -> String {
     let what = format!("{} {}", json::kind(done.kind), done.part);
     let (bytes, new) = (text::bytes(done.bytes), text::bytes(done.bytes_new));
     let took = text::duration(done.took);
-    let mut line = format!("{what:<24} {bytes:>9}  {new:>9} new  {took:>7}");
-    if done.outcome == crate::format::record::Outcome::Damaged {
+    let mut line = format!("{what:<24} {bytes:>9}  {new:>9} {verb}  {took:>7}");
+    if done.outcome == Outcome::Damaged {
         line.push_str("  damaged");
     }
     if done.problem_count > 0 {

@@ -11,7 +11,10 @@ use rustix::fs::{Access, access};
 use crate::{
     clock::{Clock, UnixNanos},
     disk::Disk,
-    ops::set::{FileSet, Set, SetSource},
+    ops::{
+        set::{FileSet, Set, SetSource},
+        words::bytes,
+    },
     repo::{Repository, snapshots::Snapshots},
 };
 
@@ -141,7 +144,7 @@ fn database(set: &Set, path: &Path) -> Finding {
     let allowed = access(path, Access::READ_OK | Access::WRITE_OK)
         .and_then(|()| access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK));
     match allowed {
-        Ok(()) => Finding::good(about, format!("{shown}, {} bytes", metadata.len())),
+        Ok(()) => Finding::good(about, format!("{shown}, {}", bytes(metadata.len()))),
         Err(_) => Finding::bad(about, format!("no right to read and write {shown} and its folder"))
             .with_help("run as the owner of the database, or as root"),
     }
@@ -236,13 +239,14 @@ fn space(patient: &Patient<'_>, about: &str, path: &Path) -> Finding {
     match free {
         Ok(free) if free < patient.min_free_bytes => {
             let message = format!(
-                "{free} bytes free at {}, {} must stay free",
+                "{} free at {}, {} must stay free",
+                bytes(free),
                 path.display(),
-                patient.min_free_bytes
+                bytes(patient.min_free_bytes)
             );
             Finding::bad(about, message).with_help("free some, or lower min_free")
         }
-        Ok(free) => Finding::good(about, format!("{free} bytes free at {}", path.display())),
+        Ok(free) => Finding::good(about, format!("{} free at {}", bytes(free), path.display())),
         Err(error) => {
             Finding::caution(about, format!("unknown at {}: {}", path.display(), reason(&error)))
         }

@@ -19,6 +19,7 @@ pub mod restore;
 pub mod run_record;
 pub mod set;
 pub mod stats;
+pub mod words;
 
 use std::path::PathBuf;
 

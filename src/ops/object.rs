@@ -1,7 +1,13 @@
 //! Single objects of the repository, for those who want to look inside.
 
+use serde_json::Value;
+
 use crate::{
     backend::{Folder, ObjectName},
+    format::{
+        envelope::Kind,
+        show::{self, ChunkUse},
+    },
     id::ChunkId,
     ops::Error,
     repo::Repository,
@@ -66,19 +72,44 @@ pub fn open(repository: &Repository, object: &Object) -> Result<Vec<u8>, Error> 
     }
 }
 
-/// Shows the plaintext, sixteen bytes a line.
-pub fn describe(plain: &[u8]) -> Vec<String> {
+/// Shows what an object or chunk holds. A chunk says nothing of its use; without one, it is shown as bytes.
+pub fn describe(
+    object: &Object,
+    plain: &[u8],
+    chunk_use: Option<ChunkUse>,
+) -> Result<Value, Error> {
+    Ok(match (object, chunk_use) {
+        (Object::Named(name), _) => show::object(kind(name), plain)?,
+        (Object::Chunk(_), Some(chunk_use)) => show::chunk(chunk_use, plain)?,
+        (Object::Chunk(_), None) => Value::from(hex_lines(plain)),
+    })
+}
+
+const fn kind(name: &ObjectName) -> Kind {
+    match name {
+        ObjectName::Descriptor { .. } => Kind::Descriptor,
+        ObjectName::Slot { .. } => Kind::Slot,
+        ObjectName::Ring { .. } => Kind::Ring,
+        ObjectName::Pack(_) => Kind::Pack,
+        // Summaries look like segments once they are open.
+        ObjectName::Index { .. } => Kind::Segment,
+        ObjectName::Pending(_) => Kind::Pending,
+        ObjectName::Snapshot(_) => Kind::Snapshot,
+        ObjectName::Tombstone(_) => Kind::Tombstone,
+        ObjectName::Forgotten(_) => Kind::Forgotten,
+    }
+}
+
+/// Sixteen bytes a line, as digits and as text.
+fn hex_lines(plain: &[u8]) -> Vec<String> {
+    let text = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' };
     let lines = plain.chunks(16).enumerate();
-    lines
-        .map(|(at, bytes)| {
-            let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            let text: String = bytes
-                .iter()
-                .map(|&byte| if byte.is_ascii_graphic() { char::from(byte) } else { '.' })
-                .collect();
-            format!("{:08x}  {:<47}  {text}", at * 16, hex.join(" "))
-        })
-        .collect()
+    let lines = lines.map(|(at, bytes)| {
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text: String = bytes.iter().map(text).collect();
+        format!("{:08x}  {:<47}  {text}", at * 16, hex.join(" "))
+    });
+    lines.collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! The modules are marked as tests, so that lints take what helps a test for one.
 
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod damage;
 #[cfg(test)]

@@ -42,7 +42,8 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<Done, Error> {
     };
     recorded(context, &config, start, |observer| {
         let repository = context.open(&config, observer)?;
-        let request = request(context, &config, args, sets)?;
+        let configured = configured(&config, &repository, &sets)?;
+        let request = request(context, &config, args, (sets, configured))?;
         let report = backup::run(&repository, &request, observer)?;
         Ok(conclude(context, &repository, &report))
     })
@@ -123,13 +124,13 @@ fn request(
     context: &Context,
     config: &Config,
     args: BackupArgs,
-    sets: Vec<Set>,
+    (sets, configured): (Vec<Set>, Vec<(String, PartKind)>),
 ) -> Result<Request, Error> {
     let extra = sets.iter().filter(|set| config.sets.iter().all(|known| known.name != set.name));
     let all: Vec<Set> = config.sets.iter().chain(extra).cloned().collect();
     let machine = &context.machine;
     Ok(Request {
-        configured: all.iter().map(|set| (set.name.clone(), set.kind())).collect(),
+        configured,
         config: config.to_toml_without_secrets(&all),
         sets,
         storage: if args.full { Storage::Full } else { Storage::Incremental },
@@ -147,6 +148,30 @@ fn request(
         program: machine.program.clone(),
         own: own(config)?,
     })
+}
+
+/// All parts that belong to this shop: those of the configuration, or, without one, all that were ever named. A moment
+/// is composed of them.
+fn configured(
+    config: &Config,
+    repository: &Repository,
+    sets: &[Set],
+) -> Result<Vec<(String, PartKind)>, Error> {
+    let named = config.sets.iter().chain(sets).map(|set| (set.name.clone(), set.kind()));
+    let mut configured: Vec<(String, PartKind)> = match config.sets.is_empty() {
+        true => {
+            let newest = repository.snapshots()?.snapshots.pop();
+            newest.map(|snapshot| snapshot.record.configured).unwrap_or_default()
+        }
+        false => Vec::new(),
+    };
+    for (name, kind) in named {
+        match configured.iter_mut().find(|(known, _)| *known == name) {
+            Some(known) => known.1 = kind,
+            None => configured.push((name, kind)),
+        }
+    }
+    Ok(configured)
 }
 
 const fn trigger(trigger: TriggerArg) -> Trigger {

@@ -148,36 +148,44 @@ fn tell_result(context: &Context, args: &RestoreArgs, report: &Report) {
     output.hide_progress();
     if args.dry_run {
         output.remark("Preview only. Nothing is changed.");
+        report.parts.iter().for_each(|part| tell_plan(output, part));
+        output.remark("Do it:  the same without --dry-run");
+        return;
     }
-    for part in &report.parts {
-        tell_part(output, part, args.dry_run);
-    }
-    let target = text::printable(args.target.as_os_str().as_encoded_bytes());
-    output.remark(&match args.dry_run {
-        true => "Do it:  the same without --dry-run".to_owned(),
-        false => format!("Restored into {target}, {}.", text::duration(context.took())),
+    let all = report.parts.iter().fold(RestoredPart::default(), |all, part| RestoredPart {
+        databases: all.databases + part.databases,
+        files: all.files + part.files,
+        kept: all.kept + part.kept,
+        deleted: all.deleted + part.deleted,
+        problem_count: all.problem_count + part.problem_count,
+        bytes_written: all.bytes_written + part.bytes_written,
+        ..all
     });
+    let target = text::printable(args.target.as_os_str().as_encoded_bytes());
+    let (words, took) = (amounts(&all, "written", "deleted"), text::duration(context.took()));
+    output.remark(&format!("Restored into {target}: {words}, {took}."));
 }
 
-fn tell_part(output: &Output, part: &RestoredPart, is_plan: bool) {
-    let (write, delete) = if is_plan { ("to write", "to delete") } else { ("written", "deleted") };
+fn tell_plan(output: &Output, part: &RestoredPart) {
+    let tone = if part.problem_count == 0 { Tone::Good } else { Tone::Caution };
+    let path = text::printable(part.path.as_os_str().as_encoded_bytes());
+    let words = amounts(part, "to write", "to delete");
+    output.remark(&format!("{} {path}  {words}", output.mark(tone)));
+}
+
+fn amounts(part: &RestoredPart, write: &str, delete: &str) -> String {
     let counts = [
-        (part.databases, "database", write),
-        (part.files, "file", write),
+        (part.databases, "database", ""),
+        (part.files, "file", ""),
         (part.kept, "file", "left as they are"),
         (part.deleted, "entry", delete),
         (part.problem_count, "problem", ""),
     ];
     let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
-    let mut words: Vec<String> = counts
-        .map(|(count, noun, verb)| {
-            format!("{} {verb}", text::counted(count, noun)).trim_end().to_owned()
-        })
-        .collect();
-    words.push(text::bytes(part.bytes_written));
-    let tone = if part.problem_count == 0 { Tone::Good } else { Tone::Caution };
-    let path = text::printable(part.path.as_os_str().as_encoded_bytes());
-    output.remark(&format!("{} {path}  {}", output.mark(tone), words.join(", ")));
+    let words = counts.map(|(count, noun, verb)| format!("{} {verb}", text::counted(count, noun)));
+    let mut words: Vec<String> = words.map(|words| words.trim_end().to_owned()).collect();
+    words.push(format!("{} {write}", text::bytes(part.bytes_written)));
+    words.join(", ")
 }
 
 fn what(kind: &str, name: &str) -> String {

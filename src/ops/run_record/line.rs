@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::UnixNanos,
-    ops::event::{Event, PartDone},
+    ops::{
+        event::{Event, PartDone},
+        words,
+    },
 };
 
 /// One line.
@@ -158,9 +161,9 @@ impl Log {
 }
 
 fn part_done(done: &PartDone) -> String {
-    let PartDone { bytes, bytes_new, problem_count, took, .. } = done;
-    let ms = took.as_millis();
-    format!("done: {bytes} bytes, {bytes_new} new, {problem_count} problems, {ms} ms")
+    let (bytes, new) = (words::bytes(done.bytes), words::bytes(done.bytes_new));
+    let problems = words::counted(done.problem_count, "problem");
+    format!("done: {bytes}, {new} new, {problems}, {}", words::duration(done.took))
 }
 
 /// Formats a time for the record.
