@@ -22,9 +22,10 @@ const STYLES: styling::Styles = styling::Styles::styled()
 
 const EXAMPLES: &str = "\
 First backup:
-  stillpoint init    --repo /srv/stillpoint --password-file /root/stillpoint.pass
-  stillpoint backup  --repo /srv/stillpoint --password-file /root/stillpoint.pass \\
-                     --sqlite pos=/var/lib/pos/pos.db --files uploads=/var/lib/pos/uploads
+  export STILLPOINT_REPO=/srv/stillpoint STILLPOINT_KEY_FILE=/root/shop.key
+  stillpoint init --new-key-file /root/shop.key
+  stillpoint backup --sqlite pos=/var/lib/pos/pos.db
+  stillpoint backup --files uploads=/var/lib/pos/uploads
 
 Get something back:
   stillpoint snapshots

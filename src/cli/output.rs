@@ -6,6 +6,7 @@
 use std::{
     io::{self, IsTerminal, Write},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -69,20 +70,14 @@ struct Stdout {
 
 /// Narrower terminals are treated as this wide: their lines wrap.
 const WIDTH_MIN: usize = 40;
+/// How often the line that moves is drawn, so that a person sees the program is alive.
+const TICK: Duration = Duration::from_millis(100);
 
 impl Output {
     /// Finds out who reads.
     pub fn new(form: Form, global: &Global, variables: &Variables) -> Self {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let moving = err && !global.quiet && form != Form::JsonLines && !variables.dumb_terminal;
-        let line = ProgressBar::new_spinner();
-        line.set_draw_target(match moving {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
-        });
-        line.set_style(
-            ProgressStyle::with_template("{wide_msg}").expect("a constant template is valid"),
-        );
         Self {
             form,
             quiet: global.quiet,
@@ -95,7 +90,7 @@ impl Output {
             color_out: wants_color(global.color, variables, out),
             color_err: wants_color(global.color, variables, err),
             moving,
-            line,
+            line: moving_line(moving, variables.utf8),
             out: Mutex::default(),
         }
     }
@@ -302,10 +297,18 @@ impl Output {
         }
     }
 
-    /// Shows the text on the line that moves.
+    /// Begins to count the time that the line that moves shows.
+    pub fn restart_progress(&self) {
+        self.line.reset_elapsed();
+    }
+
+    /// Shows the text on the line that moves, until it is taken away.
     pub fn show_progress(&self, text: String) {
         self.line.set_message(text);
-        self.line.tick();
+        if self.moving && self.line.is_finished() {
+            self.line.reset();
+            self.line.enable_steady_tick(TICK);
+        }
     }
 
     /// Takes the line that moves away.
@@ -367,6 +370,20 @@ impl Output {
     fn out(&self) -> MutexGuard<'_, Stdout> {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A line on standard error that is hidden until it is shown.
+fn moving_line(moving: bool, utf8: bool) -> ProgressBar {
+    let line = ProgressBar::new_spinner();
+    line.set_draw_target(match moving {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    });
+    let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed:>5}");
+    let style = style.expect("a constant template is valid");
+    line.set_style(if utf8 { style } else { style.tick_chars("|/-\\ ") });
+    line.finish_and_clear();
+    line
 }
 
 fn paint(color: bool, tone: Tone, text: &str) -> String {

@@ -84,7 +84,8 @@ impl<'a> Display<'a> {
         let item = text::printable(item.as_bytes());
         self.output.event(&json::Event::Phase { phase: phase.as_str(), item: item.clone() });
         if self.output.is_moving() {
-            self.output.show_progress(format!("  {}", sentence(phase, &item)));
+            self.output.show_progress(sentence(phase, &item));
+            self.output.restart_progress();
         } else if self.tells_phases {
             self.output.message(&sentence(phase, &item));
         }
@@ -114,7 +115,7 @@ impl<'a> Display<'a> {
         if self.output.is_moving() {
             let bar = bar(progress, self.output.is_utf8());
             let current = text::printable(&progress.current);
-            self.output.show_progress(format!("  {what}  {bar}{far}  {current}"));
+            self.output.show_progress(format!("{what}  {bar}{far}  {current}"));
         } else if self.tells_phases {
             self.output.message(&format!("{what}: {far}"));
         }
@@ -270,7 +271,7 @@ fn part_line(done: &PartDone, verb: &str) -> String {
     let what = format!("{} {}", json::kind(done.kind), done.part);
     let (bytes, new) = (text::bytes(done.bytes), text::bytes(done.bytes_new));
     let took = text::duration(done.took);
-    let mut line = format!("{what:<24} {bytes:>9}  {new:>9} {verb}  {took:>7}");
+    let mut line = format!("{what:<20} {bytes:>8}  {new:>8} {verb}  {took:>7}");
     if done.outcome == Outcome::Damaged {
         line.push_str("  damaged");
     }

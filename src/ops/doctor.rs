@@ -26,7 +26,7 @@ pub struct Finding {
     pub about: String,
     pub message: String,
     /// What to do about it.
-    pub help: Option<String>,
+    pub help: Vec<String>,
 }
 
 /// How bad it is.
@@ -41,7 +41,12 @@ pub enum Verdict {
 
 impl Finding {
     pub fn good(about: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Good, about: about.into(), message: message.into(), help: None }
+        Self {
+            verdict: Verdict::Good,
+            about: about.into(),
+            message: message.into(),
+            help: Vec::new(),
+        }
     }
 
     pub fn caution(about: impl Into<String>, message: impl Into<String>) -> Self {
@@ -54,7 +59,7 @@ impl Finding {
 
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help.push(help.into());
         self
     }
 }
@@ -77,9 +82,8 @@ pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = patient.sets.iter().map(|set| source(patient, set)).collect();
     if patient.sets.is_empty() {
         findings.push(
-            Finding::caution("sets", "the configuration names nothing to back up").with_help(
-                "add a [[database]] or [[files]], or name it: stillpoint backup --files NAME=PATH",
-            ),
+            Finding::caution("sets", "the configuration names nothing to back up")
+                .with_help("add [[database]] and [[files]] to the configuration"),
         );
     }
     findings.push(sqlite());

@@ -22,7 +22,7 @@ struct Wire {
     verdict: &'static str,
     about: String,
     message: String,
-    help: Option<String>,
+    help: Vec<String>,
 }
 
 pub fn run(context: &Context) -> Result<Done, Error> {
@@ -63,8 +63,8 @@ fn repository(context: &Context, config: &Config) -> Vec<Finding> {
     opened.unwrap_or_else(|error| {
         let explanation = explain(&error);
         let finding = Finding::bad("repository", explanation.message);
-        let help: Vec<String> = explanation.help.iter().map(ToString::to_string).collect();
-        vec![if help.is_empty() { finding } else { finding.with_help(help.join("; ")) }]
+        let help = explanation.help.iter();
+        vec![help.fold(finding, |finding, help| finding.with_help(help.to_string()))]
     })
 }
 
@@ -90,9 +90,9 @@ fn show(context: &Context, findings: &[Finding]) -> ExitCode {
             Verdict::Bad => Tone::Bad,
         };
         let message = text::printable(finding.message.as_bytes());
-        output.result(&format!("{} {:<16} {message}", output.mark(tone), finding.about));
-        if let Some(help) = &finding.help {
-            output.result(&format!("  {:<16} help  {}", "", text::printable(help.as_bytes())));
+        output.result(&format!("{} {:<14} {message}", output.mark(tone), finding.about));
+        for help in &finding.help {
+            output.result(&format!("    help  {}", text::printable(help.as_bytes())));
         }
     }
     let bad = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
@@ -101,6 +101,6 @@ fn show(context: &Context, findings: &[Finding]) -> ExitCode {
         return ExitCode::Done;
     }
     output
-        .result(&format!("{} in the way of the next backup.", text::counted(bad as u64, "thing")));
+        .result(&format!("{} to mend before the next backup.", text::counted(bad as u64, "thing")));
     ExitCode::Failed
 }

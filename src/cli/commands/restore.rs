@@ -10,6 +10,7 @@ use crate::{
         output::{Output, Tone},
         run::{Done, recorded, unrecorded},
         selection::{Selection, compose},
+        table::{Column, Narrow, Table},
         text,
     },
     config::Config,
@@ -124,13 +125,25 @@ fn exact_pattern(path: &[u8]) -> String {
 fn tell_sources(context: &Context, config: &Config, moment: &Moment<'_>, parts: &[PartAt<'_>]) {
     let output = &context.output;
     output.hide_progress();
+    let mut table = Table::new([
+        Column::left(""),
+        Column::left(""),
+        Column::left(""),
+        Column::left("").when_narrow(Narrow::Drop(1)),
+    ]);
     for at in parts {
-        let what = what(json::kind(at.part.kind), &at.part.name);
         let created = at.snapshot.record.created;
-        let taken = text::moment(created, context.now(), &config.zone);
-        let age = text::age(created, context.now());
-        let id = &at.snapshot.id.to_string()[..8];
-        output.remark(&format!("  {what} from {id}, {taken}, {age}"));
+        table.row(vec![
+            format!("{} {}", json::kind(at.part.kind), at.part.name),
+            format!("from {}", &at.snapshot.id.to_string()[..8]),
+            text::moment(created, context.now(), &config.zone),
+            text::age(created, context.now()),
+        ]);
+    }
+    if !output.is_quiet() {
+        output.table(&table, "  ");
+    }
+    for at in parts {
         let why = match at.part.outcome {
             Outcome::Complete => continue,
             Outcome::Incomplete => "was incomplete when it was saved",
@@ -186,10 +199,6 @@ fn amounts(part: &RestoredPart, write: &str, delete: &str) -> String {
     let mut words: Vec<String> = words.map(|words| words.trim_end().to_owned()).collect();
     words.push(format!("{} {write}", text::bytes(part.bytes_written)));
     words.join(", ")
-}
-
-fn what(kind: &str, name: &str) -> String {
-    format!("{:<24}", format!("{kind} {name}"))
 }
 
 fn done(report: &Report) -> Done {
