@@ -3,7 +3,6 @@
 pub mod compress;
 pub mod cut;
 pub mod memory;
-pub mod node;
 pub mod page_diff;
 
 use std::{

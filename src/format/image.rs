@@ -64,6 +64,11 @@ pub struct Witness {
 }
 
 impl Image {
+    /// Length of the whole image.
+    pub const fn bytes(&self) -> u64 {
+        self.page_bytes as u64 * self.page_count as u64
+    }
+
     /// Returns the image's bytes.
     ///
     /// # Errors

@@ -6,20 +6,24 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod damage;
+#[cfg(test)]
+mod files_round_trip;
+#[cfg(test)]
+mod honesty;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod hostile_restore;
+#[cfg(test)]
 mod parts;
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod scene;
+#[cfg(test)]
 mod shop;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod vectors;
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod vectors_repository;

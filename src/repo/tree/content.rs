@@ -55,6 +55,9 @@ fn fill<E>(
     Ok(Rest::MoreFollows)
 }
 
+/// Is given a stretch of bytes and where in the file they belong.
+pub type Stretches<'v, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 'v;
+
 /// Says where in a file the bytes of its stream belong, one stretch after another.
 #[derive(Debug)]
 pub struct Layout<'a> {
@@ -80,7 +83,7 @@ impl<'a> Layout<'a> {
     pub fn place<E: From<Error>>(
         &mut self,
         mut bytes: &[u8],
-        visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), E>,
+        visit: &mut Stretches<'_, E>,
     ) -> Result<(), E> {
         while !bytes.is_empty() {
             while self.room == 0 {

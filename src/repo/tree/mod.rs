@@ -37,3 +37,6 @@ impl From<stream::Error> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,13 +30,12 @@ pub enum Step {
     Stop,
 }
 
+/// Is told the path of what a walk meets, and says where it goes next.
+pub type Visit<'v, E> = dyn FnMut(&[u8], Met<'_>) -> Result<Step, E> + 'v;
+
 /// Calls back with every entry below the node and its path, each folder before what is in it, in
 /// the order of names.
-pub fn walk<E>(
-    fetch: &dyn Fetch,
-    node: &Stream,
-    visit: &mut dyn FnMut(&[u8], Met<'_>) -> Result<Step, E>,
-) -> Result<(), E> {
+pub fn walk<E>(fetch: &dyn Fetch, node: &Stream, visit: &mut Visit<'_, E>) -> Result<(), E> {
     let mut path = Vec::new();
     // Each open folder, and how long the path to it is. No recursion on input.
     let mut open = vec![(NodeEntries::new(fetch, node), 0)];

@@ -156,7 +156,7 @@ pub fn path_of(folder: &[u8], name: &[u8]) -> Vec<u8> {
 fn bytes_of(entry: &Entry) -> u64 {
     match &entry.content {
         Content::File { bytes, .. } => *bytes,
-        Content::Database(image) => u64::from(image.page_bytes) * u64::from(image.page_count),
+        Content::Database(image) => image.bytes(),
         _ => 0,
     }
 }

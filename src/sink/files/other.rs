@@ -28,15 +28,18 @@ impl Restore<'_> {
             return Err(Trouble::new("needs-root", "only root can make devices").into());
         }
         let verdict = self.verdict(at, path, name, entry)?;
-        let Some(dir) = at.dir.as_ref().filter(|_| self.acts == Acts::Write) else {
-            let is_kept = matches!(verdict, Verdict::Keep | Verdict::Mend);
-            return Ok(if is_kept { Done::Kept } else { Done::Other });
+        let is_kept = match (verdict, &at.dir) {
+            (Verdict::Keep, _) => return Ok(Done::Kept),
+            (Verdict::Create | Verdict::Replace, _) | (_, None) => false,
+            (Verdict::Mend, _) => true,
+            (Verdict::Compare, Some(dir)) => self.leads_alike(dir, name, entry),
         };
-        let is_kept = match verdict {
-            Verdict::Keep => return Ok(Done::Kept),
-            Verdict::Create | Verdict::Replace => false,
-            Verdict::Mend => true,
-            Verdict::Compare => self.leads_alike(dir, name, entry),
+        let Some(dir) = at.dir.as_ref().filter(|_| self.acts == Acts::Write) else {
+            return Ok(match &entry.content {
+                Content::Database(image) => self.planned(verdict, image.bytes()),
+                _ if is_kept => Done::Kept,
+                _ => Done::Other,
+            });
         };
         match &entry.content {
             Content::Database(image) if !is_kept => return self.database(dir, path, entry, image),

@@ -102,8 +102,7 @@ fn likeness(stat: &Stat, entry: &Entry) -> Likeness {
             }
         }
         Content::Database(image) => {
-            let bytes = u64::from(image.page_bytes) * u64::from(image.page_count);
-            same_if(stat.kind == FileKind::File && stat.bytes == bytes && has_time)
+            same_if(stat.kind == FileKind::File && stat.bytes == image.bytes() && has_time)
         }
         Content::Link { .. } if stat.kind == FileKind::Link => Likeness::Perhaps,
         Content::Fifo => same_if(stat.kind == FileKind::Fifo),

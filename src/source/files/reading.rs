@@ -1,4 +1,6 @@
 //! Reads an open file from front to back: the whole of it, or only where it has data.
+//!
+//! As far as it went when it was opened: whoever chased the end of a log could do so for ever.
 
 use std::{fs::File, io};
 
@@ -15,6 +17,8 @@ pub struct Reading<'a> {
     disk: &'a dyn ReadDisk,
     file: &'a File,
     offset: u64,
+    /// Size of the file when it was opened.
+    bytes: u64,
     extents: Option<Vec<(u64, u64)>>,
     /// The extent that is being read.
     current: usize,
@@ -27,7 +31,7 @@ impl<'a> Reading<'a> {
         let extents = data_extents(disk, file, stat)?;
         let offset =
             extents.as_ref().and_then(|extents| extents.first()).map_or(0, |first| first.0);
-        Ok(Self { disk, file, offset, extents, current: 0, bytes_read: 0 })
+        Ok(Self { disk, file, offset, bytes: stat.bytes, extents, current: 0, bytes_read: 0 })
     }
 
     /// Where the next byte lies in the file.
@@ -38,8 +42,12 @@ impl<'a> Reading<'a> {
     /// Reads on; 0 at the end.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let bytes = match &self.extents {
-            None => self.read_at_offset(buffer)?,
             Some(_) => self.read_extent(buffer)?,
+            None => {
+                let left = usize::try_from(self.bytes - self.offset).unwrap_or(usize::MAX);
+                let wanted = buffer.len().min(left);
+                self.read_at_offset(&mut buffer[..wanted])?
+            }
         };
         self.bytes_read += bytes as u64;
         Ok(bytes)
@@ -73,6 +81,9 @@ impl<'a> Reading<'a> {
     }
 
     fn read_at_offset(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         let bytes = uninterrupted(|| self.disk.read_at(self.file, buffer, self.offset))?;
         self.offset += bytes as u64;
         Ok(bytes)

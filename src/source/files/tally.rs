@@ -48,9 +48,8 @@ impl<'a> Tally<'a> {
         let (count, bytes, chunks) = match &entry.content {
             Content::File { bytes, stream, .. } => (&self.files, *bytes, stream.ids.len()),
             Content::Database(image) => {
-                let bytes = u64::from(image.page_bytes) * u64::from(image.page_count);
                 let streams = [&image.base, &image.folded, &image.recent];
-                (&self.files, bytes, streams.iter().map(|stream| stream.ids.len()).sum())
+                (&self.files, image.bytes(), streams.iter().map(|stream| stream.ids.len()).sum())
             }
             Content::Folder { node } => (&self.folders, 0, node.ids.len()),
             _ => (&self.others, 0, 0),
