@@ -1,7 +1,5 @@
 //! Folders of files go into chunks and come back as they were.
 
-#![allow(clippy::disallowed_methods, reason = "arranges plain files and looks at them")]
-
 use std::{
     fs,
     os::unix::{ffi::OsStrExt, fs::FileExt, net::UnixListener},

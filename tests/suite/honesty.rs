@@ -1,7 +1,5 @@
 //! A backup says what it could not save, and saves the rest. (RELIABILITY T17)
 
-#![allow(clippy::disallowed_methods, reason = "arranges plain files behind the walk's back")]
-
 use std::{
     collections::HashMap,
     fs::{self, File},

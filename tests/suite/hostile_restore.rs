@@ -1,8 +1,6 @@
 //! Whatever a repository says, and whatever lies in the target: a restore changes nothing outside
 //! of it. (RELIABILITY T12)
 
-#![allow(clippy::disallowed_methods, reason = "arranges plain files and looks at them")]
-
 use std::{
     fs,
     os::unix::fs::MetadataExt,

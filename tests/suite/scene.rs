@@ -1,7 +1,5 @@
 //! A scratch world for tests of folders of files: a source, a target, and chunks in memory.
 
-#![allow(clippy::disallowed_methods, reason = "arranges plain files and looks at them")]
-
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
