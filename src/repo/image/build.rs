@@ -27,6 +27,10 @@ pub fn build(
     storage: Storage,
     store: &mut dyn Store,
 ) -> Result<Image, Error> {
+    if new.page_count == 0 {
+        // An empty database has no pages, and no page size to count them by.
+        return Ok(without_pages(new));
+    }
     // Pages of another size are pages of another database.
     let parent = parent.filter(|parent| parent.image().page_bytes == new.page_bytes);
     match parent {
