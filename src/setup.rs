@@ -9,7 +9,7 @@ use std::{
 use crate::{
     backend::{self, Backend, Folder, local::LocalBackend},
     clock::{Clock, Entropy, SystemClock, SystemEntropy},
-    disk::{Disk, real::RealDisk},
+    disk::{Disk, RealDisk, Uninterrupted},
     repo::{self, Environment},
 };
 
@@ -29,7 +29,7 @@ impl Machine {
     /// The real one.
     pub fn real() -> Self {
         Self {
-            disk: Arc::new(RealDisk),
+            disk: Arc::new(Uninterrupted(RealDisk)),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             stop: Arc::default(),

@@ -58,6 +58,13 @@ pub enum Copy {
 impl Copy {
     pub const BOTH: [Self; 2] = [Self::First, Self::Second];
 
+    const fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+
     const fn digit(self) -> u8 {
         match self {
             Self::First => 1,
@@ -107,6 +114,18 @@ impl ObjectName {
             Self::Index { sequence, id } => format!("{sequence:016x}-{id}"),
             Self::Pending(id) | Self::Snapshot(id) => id.to_string(),
             Self::Tombstone(id) | Self::Forgotten(id) => id.to_string(),
+        }
+    }
+
+    /// The name of the other copy, for an object that has two.
+    pub fn twin(&self) -> Option<Self> {
+        let mut twin = self.clone();
+        match &mut twin {
+            Self::Descriptor { copy, .. } | Self::Slot { copy, .. } | Self::Ring { copy, .. } => {
+                *copy = copy.other();
+                Some(twin)
+            }
+            _ => None,
         }
     }
 

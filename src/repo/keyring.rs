@@ -1,7 +1,7 @@
 //! Descriptor, key slots and key ring: made at init, opened ever after. Spec:
 //! `format-spec/25-keys.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     backend::{self, Backend, Folder, ObjectName, name::Copy},
@@ -124,6 +124,40 @@ pub fn open(backend: &dyn Backend, credential: &Credential) -> Result<Opened, Er
     }
     let keys = Keys::from_ring(descriptor.repository, &ring);
     Ok(Opened { keys, descriptor: (generation, descriptor_bytes), ring: ring_from })
+}
+
+/// Writes the second copies that are not there: an init that was interrupted leaves such.
+///
+/// Nothing that exists is touched, however damaged it is.
+pub fn complete_copies(env: &Environment, opened: &Opened) -> Result<(), Error> {
+    let backend = env.backend.as_ref();
+    let mut names: BTreeSet<ObjectName> = BTreeSet::new();
+    for folder in [Folder::Descriptor, Folder::Keys] {
+        names.extend(object::names(backend, folder)?);
+    }
+    for name in &names {
+        let Some(twin) = name.twin().filter(|twin| !names.contains(twin)) else { continue };
+        let bytes = backend.get(name, OBJECT_BYTES_MAX)?;
+        if opened.vouches_for(name, &bytes) {
+            object::put_same(backend, &twin, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+impl Opened {
+    /// Whether this is an object in force, as far as can be known without a slot's credential.
+    fn vouches_for(&self, name: &ObjectName, bytes: &[u8]) -> bool {
+        match name {
+            ObjectName::Descriptor { generation, .. } => {
+                *generation == self.descriptor.0 && bytes == self.descriptor.1
+            }
+            ObjectName::Ring { id, .. } => *id == self.ring.1 && bytes == self.ring.2,
+            ObjectName::Slot { id, .. } => decode_slot(bytes, *id)
+                .is_ok_and(|(header, _)| header.repository == self.keys.repository),
+            _ => false,
+        }
+    }
 }
 
 /// Returns the copies of descriptor, ring and slots that are gone or damaged, with the reason.

@@ -154,10 +154,11 @@ impl Repository {
     /// Begins a run that stores chunks, with a fresh view of the repository.
     ///
     /// What earlier runs of this state folder left between pending and committed is finished or
-    /// withdrawn first.
+    /// withdrawn first, and what an interrupted init left out is added.
     pub fn writer(&self) -> Result<Writer, Error> {
         self.forget_catalogue();
         let catalogue = self.catalogue()?;
+        keyring::complete_copies(&self.env, &self.opened)?;
         let _ = commit::finish_pending(self, &catalogue)?;
         Ok(Writer::start(self.env.clone(), catalogue))
     }

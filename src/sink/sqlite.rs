@@ -15,12 +15,11 @@ use std::{
 
 use crate::{
     chunk::Fetch,
-    clock::{Entropy, SystemEntropy},
     crypto::keys::Keys,
-    disk::{Dir, Disk, FileKind, Handle, Replace, Stat, file::TEMPORARY_PREFIX, write_all_at},
+    disk::{Dir, Disk, FileKind, Handle, Replace, Stat, write_all_at},
     format::image::Image,
     repo::image::{self, ImageReader},
-    sink::files::{RestoreDatabase, RestoreDatabaseError},
+    sink::files::{RestoreDatabase, RestoreDatabaseError, unfinished_name},
     source::sqlite::{COMPANIONS, companion},
 };
 
@@ -46,7 +45,7 @@ impl DatabaseSink<'_> {
         let replaced = self.replaced(at, name)?;
         let reader = ImageReader::open(image, self.fetch.clone())?;
         let bytes = u64::from(image.page_count) * u64::from(image.page_bytes);
-        let mut new = doing("create", NewFile::create(self.disk, at))?;
+        let mut new = doing("create", NewFile::create(self.disk, at, name))?;
         let restored = self
             .fill(&reader, &new.file, bytes)
             .and_then(|()| self.publish(&mut new, replaced, at, name));
@@ -96,10 +95,24 @@ impl DatabaseSink<'_> {
             self.take_over(&new.file, &replaced)?;
         }
         doing("sync", self.disk.sync(&new.file))?;
-        let temporary = doing("name", new.name(self.disk, at))?;
-        self.remove_companions(at, name)?;
-        doing("rename", self.disk.rename(at, &temporary, at, name, Replace::Yes))?;
+        if replaced.is_some() || !self.publish_first(new, at, name)? {
+            let temporary = doing("name", new.temporary_name(self.disk, at, name))?;
+            self.remove_companions(at, name)?;
+            doing("rename", self.disk.rename(at, &temporary, at, name, Replace::Yes))?;
+        }
         doing("sync the folder of", self.disk.sync_dir(at))
+    }
+
+    /// Gives an unnamed file the name if nothing has it, and returns whether it did.
+    fn publish_first(&self, new: &NewFile, at: &Dir, name: &OsStr) -> Result<bool, Error> {
+        if new.temporary.is_some() {
+            return Ok(false);
+        }
+        self.remove_companions(at, name)?;
+        match self.disk.link_unnamed(&new.file, at, name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            linked => doing("name", linked).map(|()| true),
+        }
     }
 
     /// Gives the new file the owner and mode of the one it replaces.
@@ -136,22 +149,25 @@ struct NewFile {
 }
 
 impl NewFile {
-    fn create(disk: &dyn Disk, at: &Dir) -> io::Result<Self> {
+    fn create(disk: &dyn Disk, at: &Dir, name: &OsStr) -> io::Result<Self> {
         match disk.create_unnamed(at, 0o600) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                let name = temporary_name();
-                Ok(Self { file: disk.create_new(at, &name, 0o600)?, temporary: Some(name) })
+                let temporary = unfinished_name(name);
+                let file =
+                    over_remains(disk, at, &temporary, || disk.create_new(at, &temporary, 0o600))?;
+                Ok(Self { file, temporary: Some(temporary) })
             }
             created => Ok(Self { file: created?, temporary: None }),
         }
     }
 
-    /// Returns the temporary name, which it gets now if it has none: a rename needs one to replace.
-    fn name(&mut self, disk: &dyn Disk, at: &Dir) -> io::Result<OsString> {
+    /// Returns its temporary name, which it gets now if it has none: a rename needs one to replace.
+    fn temporary_name(&mut self, disk: &dyn Disk, at: &Dir, name: &OsStr) -> io::Result<OsString> {
         if self.temporary.is_none() {
-            let name = temporary_name();
-            disk.link_unnamed(&self.file, at, &name)?;
-            self.temporary = Some(name);
+            let temporary = unfinished_name(name);
+            let link = || disk.link_unnamed(&self.file, at, &temporary);
+            over_remains(disk, at, &temporary, link)?;
+            self.temporary = Some(temporary);
         }
         Ok(self.temporary.clone().unwrap_or_default())
     }
@@ -163,10 +179,20 @@ impl NewFile {
     }
 }
 
-fn temporary_name() -> OsString {
-    let mut random = [0; 8];
-    SystemEntropy.fill(&mut random);
-    format!("{TEMPORARY_PREFIX}{:016x}", u64::from_le_bytes(random)).into()
+/// Makes a file of a temporary name. One that is there was left by a restore that died, and goes.
+fn over_remains<T>(
+    disk: &dyn Disk,
+    at: &Dir,
+    temporary: &OsStr,
+    make: impl Fn() -> io::Result<T>,
+) -> io::Result<T> {
+    match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.remove_file(at, temporary)?;
+            make()
+        }
+        made => made,
+    }
 }
 
 /// Why a database was not restored.

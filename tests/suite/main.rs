@@ -6,11 +6,18 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod damage;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod files_round_trip;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod harness;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod honesty;

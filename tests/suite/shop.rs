@@ -35,14 +35,15 @@ pub const KEY: Credential = Credential::KeyFile([7; 32]);
 
 /// The sources of a shop, below a folder that is gone after the test.
 pub struct Shop {
-    folder: tempfile::TempDir,
+    path: PathBuf,
+    _scratch: Option<tempfile::TempDir>,
 }
 
 impl Shop {
     /// Opens a shop with a database, and some files of a few KB.
     pub fn open() -> Self {
         let folder = tempfile::tempdir_in(scratch()).unwrap();
-        let shop = Self { folder };
+        let shop = Self { path: folder.path().to_owned(), _scratch: Some(folder) };
         fs::create_dir_all(shop.files().join("a/b")).unwrap();
         for number in 0..6 {
             shop.write(&format!("a/file-{number}"), &pseudo_random(number, 700));
@@ -58,6 +59,15 @@ impl Shop {
             .unwrap();
         shop.sell(20);
         shop
+    }
+
+    /// The shop that another process opened in this folder.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), _scratch: None }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Sells something: changes pages of the database, and one file.
@@ -79,11 +89,11 @@ impl Shop {
     }
 
     pub fn files(&self) -> PathBuf {
-        self.folder.path().join("files")
+        self.path.join("files")
     }
 
     pub fn database(&self) -> PathBuf {
-        self.folder.path().join("pos.db")
+        self.path.join("pos.db")
     }
 
     pub fn connect(&self) -> Connection {
@@ -121,7 +131,8 @@ impl Shop {
             app_version: None,
             config: String::new(),
             host: "test".to_owned(),
-            wait: Duration::ZERO,
+            // A child that another test starts holds our locks too, until it is the other program.
+            wait: Duration::from_secs(30),
             min_free_bytes: 0,
             program: program(),
             own: Vec::new(),
@@ -163,10 +174,20 @@ pub fn open(backend: Arc<dyn Backend>, state: &Path) -> Result<Repository, repo:
 /// Restores one snapshot. Returns what came back, and whether that was all.
 pub fn restore(repo: &Repository, snapshot: &Snapshot) -> Result<(Content, bool), ops::Error> {
     let target = tempfile::tempdir_in(scratch()).unwrap();
+    let report = restore_into(repo, snapshot, target.path())?;
+    Ok((restored(target.path()), report.is_complete()))
+}
+
+/// Restores one snapshot into this folder.
+pub fn restore_into(
+    repo: &Repository,
+    snapshot: &Snapshot,
+    target: &Path,
+) -> Result<restore::Report, ops::Error> {
     let parts: Vec<_> =
         snapshot.record.parts.iter().map(|part| PartAt { snapshot, part }).collect();
     let request = restore::Request {
-        target: target.path().to_owned(),
+        target: target.to_owned(),
         overwrite: Overwrite::Changed,
         extra: Extra::Keep,
         include: Vec::new(),
@@ -175,13 +196,17 @@ pub fn restore(repo: &Repository, snapshot: &Snapshot) -> Result<(Content, bool)
         min_free_bytes: 0,
         program: program(),
     };
-    let report = restore::run(repo, &parts, &request, &Silent)?;
-    let mut content = tree(&target.path().join("files"));
-    let database = target.path().join("pos.db");
+    restore::run(repo, &parts, &request, &Silent)
+}
+
+/// What a restore left in this folder.
+pub fn restored(target: &Path) -> Content {
+    let mut content = tree(&target.join("files"));
+    let database = target.join("pos.db");
     if database.exists() {
         content.extend(rows(&database));
     }
-    Ok((content, report.is_complete()))
+    content
 }
 
 /// Every entry below a folder: kind, mode, time, and content or target.

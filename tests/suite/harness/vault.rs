@@ -1,0 +1,133 @@
+//! A repository and its state folder, worked on through any disk.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use stillpoint::{
+    disk::{Disk, RealDisk, Uninterrupted},
+    ops::{
+        self, backup,
+        check::{self, check},
+        event::Silent,
+        restore,
+    },
+    repo::{RebuildReport, Repository, check::Depth},
+    setup::Machine,
+};
+
+use crate::shop::{self, KEY, Shop, program, scratch};
+
+/// Why something failed, with its causes, as a person would read it.
+pub type Failure = String;
+
+/// A repository, its state folder and what is restored from it, alone in one folder.
+pub struct Vault {
+    path: PathBuf,
+    _scratch: Option<tempfile::TempDir>,
+}
+
+impl Vault {
+    /// An empty scratch folder.
+    pub fn absent() -> Self {
+        let scratch = tempfile::tempdir_in(scratch()).unwrap();
+        Self { path: scratch.path().to_owned(), _scratch: Some(scratch) }
+    }
+
+    /// What another process has in this folder.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), _scratch: None }
+    }
+
+    /// The same, somewhere else.
+    pub fn copied(&self) -> Self {
+        let copy = Self::absent();
+        copy_tree(&self.path, &copy.path);
+        copy
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.path.join("repository")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.path.join("state")
+    }
+
+    /// Where a restore of this name goes.
+    pub fn target(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub fn init(&self, disk: impl Disk + 'static) -> Result<(), Failure> {
+        let env = machine(disk).create(&self.repository(), &self.state()).map_err(told)?;
+        Repository::create(env, &[(KEY, "key".to_owned())]).map(drop).map_err(told)
+    }
+
+    pub fn open(&self, disk: impl Disk + 'static) -> Result<Repository, Failure> {
+        let env = machine(disk).open(&self.repository(), &self.state()).map_err(told)?;
+        Repository::open(env, &KEY).map_err(told)
+    }
+
+    pub fn back_up(
+        &self,
+        disk: impl Disk + 'static,
+        shop: &Shop,
+    ) -> Result<backup::Report, Failure> {
+        shop.back_up(&self.open(disk)?).map_err(told)
+    }
+
+    pub fn rebuild_index(&self, disk: impl Disk + 'static) -> Result<RebuildReport, Failure> {
+        self.open(disk)?.rebuild_index().map_err(told)
+    }
+
+    /// Restores the oldest snapshot into the target of this name.
+    pub fn restore_oldest(
+        &self,
+        disk: impl Disk + 'static,
+        target: &str,
+    ) -> Result<restore::Report, Failure> {
+        let repo = self.open(disk)?;
+        let snapshots = repo.snapshots().map_err(told)?.snapshots;
+        shop::restore_into(&repo, &snapshots[0], &self.target(target)).map_err(told)
+    }
+
+    pub fn check(&self, depth: Depth) -> Result<check::Report, Failure> {
+        let repo = self.open(steady())?;
+        check(&repo, depth, &program(), &Silent).map_err(told)
+    }
+}
+
+/// A disk without faults, as in production.
+pub fn steady() -> impl Disk + 'static {
+    Uninterrupted(RealDisk)
+}
+
+fn machine(disk: impl Disk + 'static) -> Machine {
+    Machine { disk: Arc::new(disk), ..Machine::real() }
+}
+
+fn told(error: impl std::error::Error) -> Failure {
+    ops::with_causes(&error)
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&to).unwrap();
+            let mode = entry.metadata().unwrap().permissions();
+            fs::set_permissions(&to, mode).unwrap();
+            copy_tree(&entry.path(), &to);
+        } else {
+            let _ = fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}

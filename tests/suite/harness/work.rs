@@ -1,0 +1,188 @@
+//! The works that faults are tried on, the world they work in, and what must hold after any fault.
+
+use stillpoint::{disk::Disk, repo::check::Depth};
+
+use super::vault::{Failure, Vault, steady};
+use crate::shop::{self, Content, Shop, pseudo_random};
+
+/// Something that a person asks of Stillpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    Init,
+    FirstBackup,
+    NextBackup,
+    Restore,
+    RebuildIndex,
+}
+
+/// Whether all that was asked for was done. What was left out was reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whole {
+    Yes,
+    No,
+}
+
+/// How much is looked at after a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scrutiny {
+    /// Every snapshot is restored, and the next backup too; after a restore only its target.
+    Restore,
+    /// Every chunk is checked as well.
+    Check,
+}
+
+const TARGET: &str = "restored";
+
+impl Work {
+    pub const ALL: [Self; 5] =
+        [Self::Init, Self::FirstBackup, Self::NextBackup, Self::Restore, Self::RebuildIndex];
+
+    /// The work whose `Debug` form this is.
+    pub fn named(name: &str) -> Self {
+        let named = Self::ALL.into_iter().find(|work| format!("{work:?}") == name);
+        named.expect("the name of a work")
+    }
+
+    pub fn run(
+        self,
+        disk: impl Disk + 'static,
+        vault: &Vault,
+        shop: &Shop,
+    ) -> Result<Whole, Failure> {
+        let is_whole = match self {
+            Self::Init => vault.init(disk).map(|()| true),
+            Self::FirstBackup | Self::NextBackup => {
+                vault.back_up(disk, shop).map(|report| report.is_complete())
+            }
+            Self::Restore => vault.restore_oldest(disk, TARGET).map(|report| report.is_complete()),
+            Self::RebuildIndex => vault.rebuild_index(disk).map(|report| report.damaged.is_empty()),
+        }?;
+        Ok(if is_whole { Whole::Yes } else { Whole::No })
+    }
+
+    const fn is_backup(self) -> bool {
+        matches!(self, Self::FirstBackup | Self::NextBackup)
+    }
+}
+
+/// A shop after a day of trade, and vaults with none, one and both of its moments.
+pub struct World {
+    pub shop: Shop,
+    /// The shop before the day, and now.
+    moments: [Content; 2],
+    absent: Vault,
+    /// Vaults that hold as many snapshots as their place says.
+    vaults: [Vault; 3],
+}
+
+impl World {
+    pub fn new() -> Self {
+        let shop = Shop::open();
+        shop.write("scan", &pseudo_random(100, 600_000));
+        let none = Vault::absent();
+        none.init(steady()).unwrap();
+        let one = none.copied();
+        assert!(one.back_up(steady(), &shop).unwrap().is_complete());
+        let before = shop.content();
+        shop.sell(30);
+        shop.write("a/new", &pseudo_random(101, 5_000));
+        let two = one.copied();
+        assert!(two.back_up(steady(), &shop).unwrap().is_complete());
+        let moments = [before, shop.content()];
+        Self { shop, moments, absent: Vault::absent(), vaults: [none, one, two] }
+    }
+
+    /// A vault of its own for one run of the work.
+    pub fn vault_for(&self, work: Work) -> Vault {
+        match work {
+            Work::Init => self.absent.copied(),
+            work => self.vaults[self.reported_before(work).len()].copied(),
+        }
+    }
+
+    /// The moments whose snapshots were reported before the work began.
+    fn reported_before(&self, work: Work) -> &[Content] {
+        match work {
+            Work::Init | Work::FirstBackup => &[],
+            Work::NextBackup => &self.moments[..1],
+            Work::Restore | Work::RebuildIndex => &self.moments,
+        }
+    }
+
+    /// Panics unless nothing is lost, nothing is half, and everything goes on by itself.
+    ///
+    /// `ended` is how the work ended, if its process lived to tell.
+    pub fn assert_survived(
+        &self,
+        work: Work,
+        vault: &Vault,
+        ended: Option<&Result<Whole, Failure>>,
+        scrutiny: Scrutiny,
+    ) {
+        let succeeded = ended == Some(&Ok(Whole::Yes));
+        if work == Work::Init && !succeeded && vault.open(steady()).is_err() {
+            vault.init(steady()).expect("init works after an init that failed");
+        }
+        if work == Work::Restore {
+            self.assert_restored(vault, succeeded);
+            if scrutiny == Scrutiny::Restore {
+                return;
+            }
+        }
+        let before = self.reported_before(work).len();
+        let now = self.assert_snapshots(vault, before);
+        let expected = before + usize::from(work.is_backup() && succeeded);
+        assert!((expected..=before + 1).contains(&now), "{now} snapshots instead of {expected}");
+
+        let next = vault.back_up(steady(), &self.shop).expect("the next backup works");
+        assert!(next.is_complete(), "the next backup is whole");
+        assert!(self.assert_snapshots(vault, before) > before);
+        if scrutiny == Scrutiny::Check {
+            let report = vault.check(Depth::Data).expect("a check works");
+            assert!(report.is_sound(), "{report:?}");
+        }
+    }
+
+    /// Restores every snapshot and compares it with its moment; returns how many there are.
+    fn assert_snapshots(&self, vault: &Vault, reported: usize) -> usize {
+        let repo = vault.open(steady()).expect("the repository opens");
+        let found = repo.snapshots().expect("snapshots can be listed");
+        assert!(found.damaged.is_empty(), "{:?}", found.damaged);
+        assert!(found.snapshots.len() >= reported, "a reported snapshot is gone");
+        for (at, snapshot) in found.snapshots.iter().enumerate() {
+            let target = format!("snapshot-{}", snapshot.id);
+            if !vault.target(&target).exists() {
+                let restored = shop::restore_into(&repo, snapshot, &vault.target(&target));
+                assert!(restored.is_ok_and(|report| report.is_complete()), "it restores");
+            }
+            // What the work or the next backup stored is the shop as it is now.
+            let moment = if at < reported { &self.moments[at] } else { &self.moments[1] };
+            if !snapshot.record.incomplete {
+                assert_same(moment, &shop::restored(&vault.target(&target)));
+            }
+        }
+        found.snapshots.len()
+    }
+
+    /// The target is whole if that was reported, and becomes whole when asked for again.
+    fn assert_restored(&self, vault: &Vault, succeeded: bool) {
+        if !succeeded {
+            let again = vault.restore_oldest(steady(), TARGET).expect("a restore works again");
+            assert!(again.is_complete(), "{again:?}");
+        }
+        assert_same(&self.moments[0], &shop::restored(&vault.target(TARGET)));
+        let mut names: Vec<_> = std::fs::read_dir(vault.target(TARGET))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["files", "pos.db"], "something is left beside");
+    }
+}
+
+fn assert_same(expected: &Content, found: &Content) {
+    let names = expected.keys().chain(found.keys());
+    let differing: Vec<&String> =
+        names.filter(|name| expected.get(*name) != found.get(*name)).collect();
+    assert!(differing.is_empty(), "restored differently: {differing:?}");
+}
