@@ -260,6 +260,7 @@ fn completions_exist_for_every_shell() {
         let ran = shop.run(["completions", shell]);
         assert_eq!(ran.code, Some(0));
         assert!(ran.out.contains("rebuild-index"), "{shell}");
+        assert!(!ran.out.contains("capture-child"), "{shell}");
     }
 }
 
@@ -422,6 +423,84 @@ fn no_secret_is_ever_printed_or_recorded() {
     }
 
     assert!(!texts.contains("canary"), "{texts}");
+}
+
+#[test]
+fn a_second_backup_of_a_part_is_told_who_is_in_the_way() {
+    let shop = Shop::open();
+
+    let (mut child, _holder) = hanging_backup(&shop);
+    let pos = format!("pos={}", shop.path("pos.db").display());
+    let second = shop.until_in_use(&["backup", "--sqlite", &pos]);
+    child.kill().unwrap();
+    let _ = child.wait().unwrap();
+
+    assert_eq!(second.code, Some(11), "{}", second.err);
+    assert!(second.err.contains("SP0011") && second.err.contains("--wait"), "{}", second.err);
+}
+
+#[test]
+fn a_passphrase_comes_by_standard_input_too() {
+    use std::io::Write;
+    let shop = Shop::closed();
+
+    for (arguments, pass, code) in [
+        (["init", "--password-file", "-"], "opensesame\n", 0),
+        (["snapshots", "--password-file", "-"], "opensesame", 0),
+        (["snapshots", "--password-file", "-"], "opensesam", 12),
+        (["snapshots", "--password-file", "-"], "\n", 2),
+    ] {
+        let mut command = shop.command(arguments);
+        let command = command.env_remove("STILLPOINT_KEY_FILE").stdin(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(pass.as_bytes()).unwrap();
+        let ran: shop::Ran = child.wait_with_output().unwrap().into();
+        assert_eq!(ran.code, Some(code), "{arguments:?} {pass:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn an_error_says_what_happened_the_effect_and_the_next_step() {
+    let shop = Shop::closed();
+    shop.write("shop.toml", "version = 1\n[repository]\npth = \"/srv\"\n");
+    let config = shop.path("shop.toml").display().to_string();
+
+    let ran = shop.run(["snapshots"]);
+    let place = shop.path("repository").display().to_string();
+    assert_eq!(
+        ran.err,
+        format!(
+            "error: there is no repository in {place}  [SP0010]\n  \
+             effect  nothing was changed\n  \
+             help    create it:  stillpoint init --repo {place}\n          \
+             or is the disk not mounted?\n"
+        )
+    );
+
+    let ran = shop.run(["snapshots", "--config", &config]);
+    assert_eq!(
+        ran.err,
+        format!(
+            "error: unknown key `pth`  [SP0103]\n   \
+             ╭─[{config}:3:1]\n 3 │ pth = \"/srv\"\n   · ───\n   \
+             · ╰── did you mean `path`?\n   ╰────\n  effect  nothing was changed\n"
+        )
+    );
+}
+
+#[test]
+fn an_index_that_is_gone_is_built_again() {
+    let shop = Shop::open();
+    let _ = shop.back_up(&[]);
+    #[expect(clippy::disallowed_methods, reason = "scratch files")]
+    std::fs::remove_dir_all(shop.path("state")).unwrap();
+
+    let listed = shop.data(&["ls", "-R", "latest:uploads"]);
+    let rebuilt = shop.run(["rebuild-index", "--json"]);
+
+    assert_eq!(listed.as_array().unwrap().len(), 3);
+    assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.err);
+    assert!(rebuilt.summary()["chunks"].as_u64().unwrap() > 0, "{}", rebuilt.out);
 }
 
 #[test]

@@ -12,9 +12,16 @@ use crate::cli::{
 
 pub fn completions(context: &Context, args: &CompletionsArgs) -> Done {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "stillpoint", &mut script);
+    clap_complete::generate(args.shell, &mut visible(), "stillpoint", &mut script);
     let _ = context.output.raw(&script);
     ExitCode::Done.into()
+}
+
+/// The program as a shell should know it: without the commands that are for our own use.
+fn visible() -> clap::Command {
+    let all = Cli::command();
+    let commands = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    clap::Command::new("stillpoint").args(all.get_arguments().cloned()).subcommands(commands)
 }
 
 pub fn man(context: &Context, args: &ManArgs) -> Result<Done, Error> {

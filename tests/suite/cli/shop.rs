@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -99,6 +100,23 @@ impl Shop {
             format!("uploads={}", self.path("uploads").display()),
         ];
         self.run(sets.into_iter().chain(more.iter().map(|&word| word.to_owned())))
+    }
+
+    /// Runs a command until it is refused because another run is in the way: that one may not have
+    /// come so far yet.
+    pub fn until_in_use(&self, arguments: &[&str]) -> Ran {
+        loop {
+            // A run that is not refused waits for the database, as the first one does.
+            let mut child = self.command(arguments).spawn().unwrap();
+            for _ in 0..1000 {
+                if child.try_wait().unwrap().is_some() {
+                    return child.wait_with_output().unwrap().into();
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            child.kill().unwrap();
+            let _ = child.wait().unwrap();
+        }
     }
 
     /// Runs a list command and returns its data.
