@@ -1,6 +1,7 @@
 //! The kernels that every byte passes through, each alone: what a core does in a second.
 //!
-//! `cargo bench --bench kernels` (or `-- seal` for one group). `scripts/bench` measures whole commands.
+//! `cargo bench --bench kernels` (or `-- seal` for one group). `scripts/bench` measures whole
+//! commands.
 
 use std::{hint::black_box, time::Duration};
 

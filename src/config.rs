@@ -1,8 +1,8 @@
 //! One validated configuration, from flags, environment and file, in this order of precedence.
 //!
-//! Nothing else in the program reads the environment. The file is `--config`, `$STILLPOINT_CONFIG`, the user's own, or
-//! the machine's, whichever is found first; a file of the working directory is never picked up. Secrets are not
-//! in it: it names files that hold them.
+//! Nothing else in the program reads the environment. The file is `--config`, `$STILLPOINT_CONFIG`,
+//! the user's own, or the machine's, whichever is found first; a file of the working directory is
+//! never picked up. Secrets are not in it: it names files that hold them.
 
 mod error;
 mod file;

@@ -1,6 +1,8 @@
-//! Every bound of the format and of our own queues, in one place. Spec: `format-spec/00-terms.md`, "Limits".
+//! Every bound of the format and of our own queues, in one place. Spec: `format-spec/00-terms.md`,
+//! "Limits".
 //!
-//! A number that came from outside is compared with its limit here before it is added, allocated or indexed with.
+//! A number that came from outside is compared with its limit here before it is added, allocated or
+//! indexed with.
 
 pub const KIB: usize = 1024;
 pub const MIB: usize = 1024 * KIB;

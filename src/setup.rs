@@ -33,7 +33,8 @@ impl Machine {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             stop: Arc::default(),
-            // The link of the kernel leads to the running program even if its file was replaced meanwhile.
+            // The link of the kernel leads to the running program even if its file was replaced
+            // meanwhile.
             program: PathBuf::from("/proc/self/exe"),
         }
     }
@@ -59,7 +60,8 @@ impl Machine {
         Ok(self.environment(Arc::new(backend), state_root))
     }
 
-    /// Opens the folder of a repository, which must hold one: nobody is asked for the passphrase of nothing.
+    /// Opens the folder of a repository, which must hold one: nobody is asked for the passphrase of
+    /// nothing.
     pub fn open(&self, path: &Path, state_root: &Path) -> Result<Environment, repo::Error> {
         let backend =
             LocalBackend::open(Arc::clone(&self.disk), path).map_err(absent_is_not_found)?;

@@ -17,8 +17,8 @@ const ORDERED_ONE_IN: usize = 400;
 /// 22.6.
 const RANDOM_PAIRS: std::ops::RangeInclusive<u32> = 398..=624;
 
-/// Returns the frame of a plaintext, compressed where that saves 0.5 % or more, with room for the tag
-/// of its seal.
+/// Returns the frame of a plaintext, compressed where that saves 0.5 % or more, with room for the
+/// tag of its seal.
 pub fn encode_frame(plain: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     put_frame(&mut frame, plain);

@@ -1,4 +1,5 @@
-//! Chunks: how bytes are cut and compressed, and the two seams through which the layers above store and fetch them.
+//! Chunks: how bytes are cut and compressed, and the two seams through which the layers above store
+//! and fetch them.
 
 pub mod compress;
 pub mod cut;

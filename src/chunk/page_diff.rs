@@ -119,7 +119,8 @@ impl Search<'_> {
         Copy { from, bytes }
     }
 
-    /// Returns a place in the older page that probably begins with the next window of the newer one.
+    /// Returns a place in the older page that probably begins with the next window of the newer
+    /// one.
     fn find(&mut self, at: usize) -> Option<usize> {
         let window = self.newer[at..].first_chunk()?;
         if !self.is_filled {

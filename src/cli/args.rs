@@ -196,7 +196,8 @@ pub struct DiffArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Read everything: decrypt, decompress and hash every chunk, rebuild and check every database image
+    /// Read everything: decrypt, decompress and hash every chunk, rebuild and check every database
+    /// image
     #[arg(long)]
     pub read_data: bool,
 }

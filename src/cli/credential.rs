@@ -61,7 +61,8 @@ pub enum Made {
 
 /// Makes a key file that only its owner can read, durable on return.
 ///
-/// A key file that is there already is used as it is: an `init` that was interrupted may be repeated.
+/// A key file that is there already is used as it is: an `init` that was interrupted may be
+/// repeated.
 pub fn create_key_file(
     disk: &dyn Disk,
     entropy: &dyn Entropy,

@@ -1,4 +1,5 @@
-//! The one place where errors become words for people: what happened, what it means for the backups, what to do next.
+//! The one place where errors become words for people: what happened, what it means for the
+//! backups, what to do next.
 
 mod catalogue;
 
@@ -151,8 +152,8 @@ fn chain<'a>(
     })
 }
 
-/// What a transparent variant wraps, which `source` skips because it speaks with the same words, or what several
-/// threads share.
+/// What a transparent variant wraps, which `source` skips because it speaks with the same words, or
+/// what several threads share.
 fn wrapped<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
     if let Some(error) = error.downcast_ref::<Error>() {
         return match error {

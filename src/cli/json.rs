@@ -1,7 +1,7 @@
 //! What programs read: our own wire types, so that the inside may change and the outside does not.
 //!
-//! Additive only. Times are RFC 3339 with offset, sizes integers in bytes, ids whole; a path that is not UTF-8 comes
-//! readable in `path` and exact in `path_b64`.
+//! Additive only. Times are RFC 3339 with offset, sizes integers in bytes, ids whole; a path that
+//! is not UTF-8 comes readable in `path` and exact in `path_b64`.
 
 use jiff::tz::TimeZone;
 use serde::Serialize;

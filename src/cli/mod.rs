@@ -1,7 +1,7 @@
 //! The command line: one of the faces over `ops`.
 //!
-//! Parses, calls one use case, prints, and ends with an exit code. Nothing is decided here that the other faces would
-//! have to decide again.
+//! Parses, calls one use case, prints, and ends with an exit code. Nothing is decided here that the
+//! other faces would have to decide again.
 
 mod args;
 mod commands;

@@ -1,7 +1,8 @@
 //! The one printer: results to standard output, progress and problems to standard error.
 //!
-//! It knows who reads. A person at a terminal gets colours, marks and a line that moves; a pipe gets plain text; a
-//! program that asked for JSON gets nothing else on standard output. A reader that went away is not an error.
+//! It knows who reads. A person at a terminal gets colours, marks and a line that moves; a pipe
+//! gets plain text; a program that asked for JSON gets nothing else on standard output. A reader
+//! that went away is not an error.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -261,7 +262,8 @@ impl Output {
             let label = if at == 0 { "help  " } else { "      " };
             self.write_err(&format!("  {label}  {help}"));
         }
-        // Without its cause "cannot write" says too little to act on; the rest of the chain is for the curious.
+        // Without its cause "cannot write" says too little to act on; the rest of the chain is for
+        // the curious.
         let shown = if self.verbose { error.causes.len() } else { 1 };
         for cause in error.causes.iter().take(shown) {
             self.write_err(&format!("  cause   {}", text::printable(cause.as_bytes())));
@@ -399,7 +401,8 @@ fn paint(color: bool, tone: Tone, text: &str) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
-/// The flag, then our own variable, then the customs of other programs, then whether it is a terminal.
+/// The flag, then our own variable, then the customs of other programs, then whether it is a
+/// terminal.
 fn wants_color(flag: Option<ColorArg>, variables: &Variables, terminal: bool) -> bool {
     let named = match variables.color.as_deref() {
         Some("always") => Some(ColorArg::Always),

@@ -1,5 +1,5 @@
-//! How a long command shows what it does: a line that moves on a terminal, a line now and then elsewhere, JSON lines
-//! for programs.
+//! How a long command shows what it does: a line that moves on a terminal, a line now and then
+//! elsewhere, JSON lines for programs.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

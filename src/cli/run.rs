@@ -54,7 +54,8 @@ impl From<ExitCode> for Done {
     }
 }
 
-/// Does the work of a long command: signals stop it, a display shows it, a record keeps it, however it ends.
+/// Does the work of a long command: signals stop it, a display shows it, a record keeps it, however
+/// it ends.
 pub fn recorded(
     context: &Context,
     config: &Config,

@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the first asks the work to stop at the next chunk, the second ends the process at once.
+//! Ctrl-C and SIGTERM: the first asks the work to stop at the next chunk, the second ends the
+//! process at once.
 
 use std::{
     sync::{
@@ -23,9 +24,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Watches from now on. The watching thread ends with the process: it waits for a signal that may never come.
+    /// Watches from now on. The watching thread ends with the process: it waits for a signal that
+    /// may never come.
     pub fn watch(&self, output: &Arc<Output>, stop: &Arc<AtomicBool>) {
-        // Where signals cannot be caught they still end the process, which every step of ours survives.
+        // Where signals cannot be caught they still end the process, which every step of ours
+        // survives.
         let Ok(mut arriving) = Arriving::new([SIGINT, SIGTERM, SIGHUP]) else { return };
         let (first, output, stop) = (Arc::clone(&self.first), Arc::clone(output), Arc::clone(stop));
         let _ = thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -40,7 +43,8 @@ impl Signals {
         });
     }
 
-    /// The exit code of a command that ended with this one: work that was stopped tells by which signal.
+    /// The exit code of a command that ended with this one: work that was stopped tells by which
+    /// signal.
     pub fn exit_code(&self, exit_code: ExitCode) -> ExitCode {
         match (exit_code, self.first.load(Ordering::SeqCst)) {
             (ExitCode::Interrupted, signal) if signal != 0 => exit_code_of(signal),

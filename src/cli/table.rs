@@ -1,7 +1,7 @@
 //! Tables that fit the terminal. Pure.
 //!
-//! When the width does not suffice, columns are left out in the order that they allow, then the one column that may
-//! be cut is cut. Without a width (a pipe, a file) nothing is left out.
+//! When the width does not suffice, columns are left out in the order that they allow, then the one
+//! column that may be cut is cut. Without a width (a pipe, a file) nothing is left out.
 
 /// A column.
 #[derive(Debug, Clone, Copy)]

@@ -19,8 +19,8 @@ pub fn age(of: UnixNanos, now: UnixNanos) -> String {
     }
 }
 
-/// Formats a moment as people say it: `today 14:00`, `yesterday 14:00`, `2026-11-15 02:00`. Each is understood as a
-/// SNAP too.
+/// Formats a moment as people say it: `today 14:00`, `yesterday 14:00`, `2026-11-15 02:00`. Each is
+/// understood as a SNAP too.
 pub fn moment(at: UnixNanos, now: UnixNanos, zone: &TimeZone) -> String {
     let (at, now) = (zoned(at, zone), zoned(now, zone));
     let clock = at.strftime("%H:%M");
@@ -53,8 +53,8 @@ fn zoned(at: UnixNanos, zone: &TimeZone) -> Zoned {
     Timestamp::from_nanosecond(at.into()).unwrap_or_default().to_zoned(zone.clone())
 }
 
-/// Makes text from a repository or a disk safe to print: control characters cannot move the cursor, change colours
-/// or forge a line, and bytes that are not UTF-8 show as `\xNN`.
+/// Makes text from a repository or a disk safe to print: control characters cannot move the cursor,
+/// change colours or forge a line, and bytes that are not UTF-8 show as `\xNN`.
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

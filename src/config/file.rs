@@ -193,8 +193,8 @@ impl Document {
         all.into_iter().filter(|(_, used)| *used).map(|(key, _)| key.to_owned()).collect()
     }
 
-    /// Writes the settings with these sets in place of the file's own, and without arguments of commands, which are
-    /// the one place where a secret could stand.
+    /// Writes the settings with these sets in place of the file's own, and without arguments of
+    /// commands, which are the one place where a secret could stand.
     pub fn render(&self, sets: &[Set]) -> String {
         let mut settings = self.settings.clone();
         if let Some(app) = &mut settings.app {

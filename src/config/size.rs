@@ -1,6 +1,7 @@
 //! Amounts of bytes as people write them.
 
-/// Reads `500 MB`, `1.5GB`, `64MiB` or a plain number of bytes. `MB` is a million, `MiB` is 1,048,576.
+/// Reads `500 MB`, `1.5GB`, `64MiB` or a plain number of bytes. `MB` is a million, `MiB` is
+/// 1,048,576.
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits =

@@ -44,7 +44,8 @@ fn the_whole_sample_parses_and_names_what_is_not_acted_on_yet() {
 
 #[test]
 fn an_unknown_key_is_shown_where_it_stands_with_the_key_that_was_meant() {
-    let text = "version = 1\n[[database]]\nname = \"pos\"\nkind = \"sqlite\"\npath = \"/p\"\nevry = \"1h\"\n";
+    let text = "version = 1\n[[database]]\nname = \"pos\"\nkind = \"sqlite\"\npath = \"/p\"\n\
+                evry = \"1h\"\n";
 
     let error = load(text).unwrap_err();
 
@@ -79,7 +80,8 @@ fn a_value_that_means_nothing_is_shown_where_it_stands() {
 
 #[test]
 fn two_sets_of_one_name_are_refused() {
-    let text = "[[database]]\nname = \"a\"\nkind = \"sqlite\"\npath = \"/p\"\n[[files]]\nname = \"a\"\npaths = [\"/q\"]";
+    let text = "[[database]]\nname = \"a\"\nkind = \"sqlite\"\npath = \"/p\"\n\
+                [[files]]\nname = \"a\"\npaths = [\"/q\"]";
 
     assert!(load(text).unwrap_err().to_string().contains("two sets"));
 }

@@ -50,7 +50,8 @@ pub struct DatabaseDifference {
     pub tables: Vec<(String, Option<i64>, Option<i64>)>,
 }
 
-/// Calls back with everything that differs. Parts that both sides take from one snapshot are alike without a look.
+/// Calls back with everything that differs. Parts that both sides take from one snapshot are alike
+/// without a look.
 pub fn diff(
     fetch: Arc<dyn Fetch>,
     from: &[PartAt<'_>],

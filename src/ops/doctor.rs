@@ -192,7 +192,8 @@ fn folders(patient: &Patient<'_>, set: &Set, files: &FileSet) -> Finding {
     }
 }
 
-/// The SQLite that is built in must read pages itself and be free of the fault that broke databases in WAL mode.
+/// The SQLite that is built in must read pages itself and be free of the fault that broke databases
+/// in WAL mode.
 fn sqlite() -> Finding {
     const VERSION_MIN: i32 = 3_051_003;
     let version = rusqlite::version();

@@ -128,7 +128,8 @@ impl Observer for Silent {
     fn observe(&self, _event: &Event) {}
 }
 
-/// Counts the work of one phase on any number of threads, and reports it at most ten times a second.
+/// Counts the work of one phase on any number of threads, and reports it at most ten times a
+/// second.
 pub struct Meter<'a> {
     observer: &'a dyn Observer,
     clock: &'a dyn Clock,

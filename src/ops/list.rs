@@ -31,7 +31,8 @@ pub enum Listed<'a> {
     Unreadable { path: &'a [u8], error: tree::Error },
 }
 
-/// Calls back with everything at a path of a part: the entries of a folder, or the one entry that is there.
+/// Calls back with everything at a path of a part: the entries of a folder, or the one entry that
+/// is there.
 pub fn list(
     fetch: &dyn Fetch,
     part: &Part,

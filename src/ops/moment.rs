@@ -1,8 +1,9 @@
 //! Which snapshot, or which composition of snapshots, a person means.
 //!
-//! An id prefix and `latest~N` are exactly one snapshot. `latest` and a time are a *moment*: of every part that was
-//! configured then, the newest snapshot at or before it that holds the part. A shop that saves its database hourly
-//! and its uploads weekly gets both back from one word. Pure: time, zone and snapshots are handed in.
+//! An id prefix and `latest~N` are exactly one snapshot. `latest` and a time are a *moment*: of
+//! every part that was configured then, the newest snapshot at or before it that holds the part. A
+//! shop that saves its database hourly and its uploads weekly gets both back from one word. Pure:
+//! time, zone and snapshots are handed in.
 
 mod parse;
 

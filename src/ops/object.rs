@@ -20,7 +20,8 @@ pub enum Object {
     Chunk(ChunkId),
 }
 
-/// Finds an object by `FOLDER/NAME`, where the name may be shortened; without a folder, a snapshot is meant.
+/// Finds an object by `FOLDER/NAME`, where the name may be shortened; without a folder, a snapshot
+/// is meant.
 pub fn find(repository: &Repository, text: &str) -> Result<Object, Error> {
     let (folder, name) = text.split_once('/').unwrap_or(("snapshots", text));
     if folder == "chunks" {
@@ -72,7 +73,8 @@ pub fn open(repository: &Repository, object: &Object) -> Result<Vec<u8>, Error> 
     }
 }
 
-/// Shows what an object or chunk holds. A chunk says nothing of its use; without one, it is shown as bytes.
+/// Shows what an object or chunk holds. A chunk says nothing of its use; without one, it is shown
+/// as bytes.
 pub fn describe(
     object: &Object,
     plain: &[u8],
@@ -132,9 +134,8 @@ mod tests {
         ];
 
         assert_eq!(chosen(&snapshots, "a2").unwrap(), snapshots[1]);
-        assert!(
-            matches!(chosen(&snapshots, "a"), Err(Error::AmbiguousObject { names, .. }) if names.len() == 2)
-        );
+        let ambiguous = chosen(&snapshots, "a");
+        assert!(matches!(ambiguous, Err(Error::AmbiguousObject { names, .. }) if names.len() == 2));
         assert!(matches!(chosen(&snapshots, "b"), Err(Error::UnknownObject { .. })));
     }
 

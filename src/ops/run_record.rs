@@ -1,9 +1,10 @@
-//! The record that every run leaves in the state folder: what was asked, what happened, how it ended.
+//! The record that every run leaves in the state folder: what was asked, what happened, how it
+//! ended.
 //!
-//! One file of JSON lines per run below `STATE/runs/`: a `start` line, `log` lines, a `finish` line. The file is
-//! locked while its run lives, so a record without a `finish` line whose lock is free is that of a run that was
-//! killed: nobody has to clean up after it, and no clock or process number is trusted. Records name paths and counts,
-//! never content.
+//! One file of JSON lines per run below `STATE/runs/`: a `start` line, `log` lines, a `finish`
+//! line. The file is locked while its run lives, so a record without a `finish` line whose lock is
+//! free is that of a run that was killed: nobody has to clean up after it, and no clock or process
+//! number is trusted. Records name paths and counts, never content.
 
 mod line;
 mod reader;
@@ -71,7 +72,8 @@ impl RunFolder {
         Ok(RunLog { disk: Arc::clone(&self.disk), clock, file, run, written: Mutex::new(written) })
     }
 
-    /// The record appears complete with its first line and locked, so that a reader never takes it for a dead one.
+    /// The record appears complete with its first line and locked, so that a reader never takes it
+    /// for a dead one.
     fn create(&self, name: &OsString, first: &[u8]) -> io::Result<File> {
         let (file, named) = match self.disk.create_unnamed(&self.dir, 0o600) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -109,8 +111,8 @@ impl RunFolder {
 
 /// The record of the run that goes on.
 ///
-/// A record that cannot be written must not cost a backup: after the first failure the log is silent, and
-/// [`finish`](RunLog::finish) returns what happened.
+/// A record that cannot be written must not cost a backup: after the first failure the log is
+/// silent, and [`finish`](RunLog::finish) returns what happened.
 pub struct RunLog {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,

@@ -56,7 +56,8 @@ impl Bank {
                  CREATE TABLE account (id INTEGER PRIMARY KEY, money INTEGER);
                  CREATE TABLE ledger (id INTEGER PRIMARY KEY, payer INTEGER, payee INTEGER);
                  CREATE INDEX by_payer ON ledger (payer, payee);
-                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ACCOUNTS})
+                 WITH RECURSIVE n(i) AS
+                     (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ACCOUNTS})
                  INSERT INTO account SELECT i, 100 FROM n;"
             ))
             .unwrap();

@@ -8,7 +8,8 @@ use super::values::{NamedPath, duration, named_path};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Without names, all sets of the configuration are saved. With --sqlite or \
-                        --files and no names, only those. Databases are captured first, then files.")]
+                        --files and no names, only those. Databases are captured first, then \
+                        files.")]
 pub struct BackupArgs {
     /// Sets of the configuration
     #[arg(value_name = "SET")]

@@ -65,8 +65,8 @@ fn sets(config: &Config, args: &BackupArgs) -> Result<Vec<Set>, Error> {
     sets.extend(ad_hoc);
     if sets.is_empty() {
         let message = "there is nothing to back up".to_owned();
-        let help = "name it: --sqlite NAME=PATH, --files NAME=PATH, or [[database]] and [[files]] in \
-                    the configuration";
+        let help = "name it: --sqlite NAME=PATH, --files NAME=PATH, or [[database]] and [[files]] \
+                    in the configuration";
         return Err(Error::Usage { message, help });
     }
     unique(&sets)?;
@@ -150,8 +150,8 @@ fn request(
     })
 }
 
-/// All parts that belong to this shop: those of the configuration, or, without one, all that were ever named. A moment
-/// is composed of them.
+/// All parts that belong to this shop: those of the configuration, or, without one, all that were
+/// ever named. A moment is composed of them.
 fn configured(
     config: &Config,
     repository: &Repository,

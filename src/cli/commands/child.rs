@@ -1,4 +1,5 @@
-//! The hidden commands: what we run in processes of their own, so that a broken database cannot take the run with it.
+//! The hidden commands: what we run in processes of their own, so that a broken database cannot
+//! take the run with it.
 
 use crate::{
     cli::{ExitCode, args::CheckChildArgs, context::Context, run::Done},

@@ -1,4 +1,5 @@
-//! `completions` and `man`: made from the same definition as the parser, so they are never behind it.
+//! `completions` and `man`: made from the same definition as the parser, so they are never behind
+//! it.
 
 use clap::CommandFactory;
 

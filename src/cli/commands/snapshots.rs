@@ -58,7 +58,8 @@ fn show(context: &Context, config: &Config, snapshots: &[Snapshot], all: bool) {
     let count = text::counted(snapshots.len() as u64, "snapshot");
     output.remark(&match is_cut {
         true => format!(
-            "{shown} of {count} shown, {stored} stored for {bytes} protected.  All: stillpoint snapshots -a"
+            "{shown} of {count} shown, {stored} stored for {bytes} protected.  \
+             All: stillpoint snapshots -a"
         ),
         false => format!("{count}, {stored} stored for {bytes} protected."),
     });

@@ -1,4 +1,5 @@
-//! The catalogue: code, exit code, effect and next step of every error. Codes are never given another meaning.
+//! The catalogue: code, exit code, effect and next step of every error. Codes are never given
+//! another meaning.
 
 use std::{error::Error as StdError, io};
 
@@ -68,7 +69,8 @@ impl Entry {
     }
 }
 
-/// What is deeper in the chain says more than what wraps it, so stops and full disks are looked for first.
+/// What is deeper in the chain says more than what wraps it, so stops and full disks are looked for
+/// first.
 fn entry(error: &Error) -> Entry {
     if is_stopped(error) {
         return Entry::new("SP0130", ExitCode::Interrupted)
@@ -200,9 +202,12 @@ fn repo_entry(error: &repo::Error) -> Entry {
         repo::Error::AlreadyThere { .. } => Entry::new("SP0305", ExitCode::Failed)
             .effect("the repository there was not touched")
             .command("look at it", "stillpoint snapshots"),
-        repo::Error::WrongCredential { .. } => Entry::new("SP0012", ExitCode::WrongKey)
-            .effect("nothing was read or changed")
-            .help("without a passphrase or key file of this repository nobody can open it, we neither"),
+        repo::Error::WrongCredential { .. } => {
+            Entry::new("SP0012", ExitCode::WrongKey).effect("nothing was read or changed").help(
+                "without a passphrase or key file of this repository nobody can open it, we \
+                 neither",
+            )
+        }
         repo::Error::Corrupt { .. } => corrupt_entry(),
         repo::Error::Newer { .. } => newer_entry(),
         repo::Error::Backend(error) => backend_entry(error),

@@ -1,4 +1,5 @@
-//! Two trees side by side. Folders with the same node are alike with all that is below, and are not read.
+//! Two trees side by side. Folders with the same node are alike with all that is below, and are not
+//! read.
 
 use std::cmp::Ordering;
 
@@ -61,7 +62,8 @@ impl<'a> Side<'a> {
         std::mem::replace(&mut self.next, self.entries.next())
     }
 
-    /// The name of the next entry; a folder that cannot be read on sorts first, to be told of at once.
+    /// The name of the next entry; a folder that cannot be read on sorts first, to be told of at
+    /// once.
     fn name(&self) -> Option<&[u8]> {
         self.next.as_ref().map(|next| next.as_ref().map_or(&b""[..], |entry| &entry.name))
     }
@@ -174,8 +176,9 @@ fn change(from: &Entry, to: &Entry) -> Option<Change> {
     if !same_content {
         return Some(Change::Content);
     }
-    // Device, inode, link count and change time are the source's own business: a restore does not bring them back.
-    // The time of a folder only says that something in it came or went, which is told anyway.
+    // Device, inode, link count and change time are the source's own business: a restore does not
+    // bring them back. The time of a folder only says that something in it came or went, which is
+    // told anyway.
     let modified = |entry: &Entry| match entry.content {
         Content::Folder { .. } => None,
         _ => Some(entry.modified),

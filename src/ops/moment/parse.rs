@@ -1,7 +1,8 @@
 //! Reads `SNAP[:PART[/PATH]]`. The first `:` that is not inside a time ends SNAP.
 //!
-//! A time covers the unit that it is written to, for people type what a list showed them: `14:00` is all of that
-//! minute, `2026-11-19` all of that day. In the hour that a clock goes through twice, the second one is meant.
+//! A time covers the unit that it is written to, for people type what a list showed them: `14:00`
+//! is all of that minute, `2026-11-19` all of that day. In the hour that a clock goes through
+//! twice, the second one is meant.
 
 use jiff::{Span, Timestamp, ToSpan, Zoned, civil, tz::TimeZone};
 

@@ -57,8 +57,8 @@ impl RunFolder {
 }
 
 fn read(disk: &dyn Disk, file: &File) -> io::Result<Option<RunRecord>> {
-    // The lock is looked at first: a run that ends after this has its last line in what is read now, or is shown as
-    // running, which it was.
+    // The lock is looked at first: a run that ends after this has its last line in what is read
+    // now, or is shown as running, which it was.
     let alive = is_locked(file)?;
     let bytes = disk.stat_file(file)?.bytes.min(RUN_RECORD_BYTES_MAX);
     let mut text = vec![0; usize::try_from(bytes).expect("the limit fits")];

@@ -230,7 +230,8 @@ fn every_page_size_encoding_and_vacuum_mode_comes_back() {
         let mut shop = Shop::new();
         let app = Connection::open(shop.path()).unwrap();
         app.execute_batch(&format!(
-            "PRAGMA page_size={page_bytes}; PRAGMA auto_vacuum={vacuum}; PRAGMA encoding='{encoding}';
+            "PRAGMA page_size={page_bytes}; PRAGMA auto_vacuum={vacuum};
+             PRAGMA encoding='{encoding}';
              PRAGMA user_version=12; PRAGMA application_id=-7;"
         ))
         .unwrap();
