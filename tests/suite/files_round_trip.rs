@@ -440,6 +440,22 @@ fn only_what_is_included_is_restored_and_no_folder_for_nothing() {
 }
 
 #[test]
+fn a_folder_that_nobody_may_write_to_keeps_its_mode_when_it_is_not_ours_to_change() {
+    let scene = Scene::new();
+    write(scene.source().join("folder/a"), "a");
+    let tree = scene.back_up();
+    fs::create_dir_all(scene.restored().join("folder")).unwrap();
+    set_mode(scene.restored().join("folder"), 0o555);
+    let never = Options { overwrite: Overwrite::Never, ..options() };
+
+    let report = scene.restore(&tree.root, &never).unwrap();
+
+    assert_eq!((report.files, report.problem_count), (1, 0));
+    let mode = fs::metadata(scene.restored().join("folder")).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o7777, 0o555);
+}
+
+#[test]
 fn a_damaged_chunk_costs_its_file_and_no_other() {
     let scene = Scene::new();
     for name in ["a", "b", "c"] {

@@ -64,7 +64,14 @@ pub fn restore(
         Acts::Plan => files::plan_tree(&sink, root, &destination, &options),
     };
     match done {
-        Ok(report) => Ok(restored(report)),
+        Ok(report) => {
+            let mut restored = restored(report);
+            if run.request.extra == Extra::Delete && !knows_all_problems(part) {
+                let message = "nothing was deleted: the snapshot could not read more than it names";
+                restored.add_problem(run, part, b"", ("delete-refused", message.to_owned()));
+            }
+            Ok(restored)
+        }
         Err(files::Error::Stopped) => Err(Error::Stopped),
         Err(error) => Err(Error::Restore(error)),
     }
@@ -91,6 +98,7 @@ fn options(run: &Run<'_>, part: &Part) -> Options {
     Options {
         overwrite: request.overwrite,
         extra: match request.extra {
+            Extra::Delete if !knows_all_problems(part) => files::Extra::Keep,
             Extra::Keep => files::Extra::Keep,
             // What could not be read is not in the snapshot, and may well be there.
             Extra::Delete => files::Extra::Delete {
@@ -103,6 +111,11 @@ fn options(run: &Run<'_>, part: &Part) -> Options {
         entries_max: Some(entries.saturating_add(1)),
         threads: 0,
     }
+}
+
+/// Whether the record names all that could not be read. A deletion would take the rest for gone.
+fn knows_all_problems(part: &Part) -> bool {
+    part.problem_count == part.problems.len() as u64
 }
 
 fn tell(run: &Run<'_>, part: &Part, meter: &Meter<'_>, event: files::Event<'_>) {

@@ -161,7 +161,7 @@ impl Restore<'_> {
         if stat.mode & 0o300 != 0o300 {
             let _ = disk.set_mode(Handle::Dir(&dir), stat.mode | 0o300);
         }
-        let at = Opened { dir: Some(dir), is_new: false, device: None };
+        let at = Opened { dir: Some(dir), is_new: false, ..Opened::planned() };
         let restored = match self.linked.claim(entry) {
             Claim::Linkable(first) => self.link(&at, path, entry, &first),
             Claim::First | Claim::Busy => {

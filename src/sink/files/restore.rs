@@ -124,6 +124,7 @@ impl<'a> Restore<'a> {
             dir: Some(Dir(borrowed.map_err(|error| io_error("open", destination, error))?)),
             is_new: false,
             device: Some(parent.device),
+            locked_mode: None,
         };
         self.root = self.open_folder(&above, destination.name).map_err(|trouble| {
             io_error("restore to", destination, io::Error::other(trouble.message))
@@ -173,6 +174,8 @@ impl<'a> Restore<'a> {
         };
         if is_ours && (opened.is_new || differs()) {
             self.set_metadata(path, Handle::Dir(dir), entry);
+        } else if let Some(mode) = opened.locked_mode {
+            let _ = self.sink.disk.set_mode(Handle::Dir(dir), mode);
         }
         if opened.device.is_some() && opened.device != self.root.device {
             // Another file system is mounted here: the one call for the root does not reach it.

@@ -34,6 +34,8 @@ pub struct Opened {
     pub is_new: bool,
     /// The file system that an existing folder lies on.
     pub device: Option<u64>,
+    /// The mode it had, if it had to be changed for us to write to it.
+    pub locked_mode: Option<u32>,
 }
 
 impl<'a> Target<'a> {
@@ -94,23 +96,24 @@ impl Restore<'_> {
         }
         self.sink.disk.create_dir(at, name, UNFINISHED_MODE)?;
         let dir = self.sink.disk.open_dir(at, name)?;
-        Ok(Opened { dir: Some(dir), is_new: true, device: None })
+        Ok(Opened { dir: Some(dir), ..Opened::planned() })
     }
 
     fn enter(&self, at: &Dir, name: &OsStr, stat: &Stat) -> Result<Opened, Trouble> {
         let disk = self.sink.disk;
         let dir =
             disk.open_dir(at, name).map_err(|error| Trouble::io("open the folder", &error))?;
-        if self.acts == Acts::Write && stat.mode & UNFINISHED_MODE != UNFINISHED_MODE {
-            // It gets its own mode at the end. Not being allowed to shows when something is
-            // written.
+        let is_locked = stat.mode & UNFINISHED_MODE != UNFINISHED_MODE;
+        let locked_mode = (is_locked && self.acts == Acts::Write).then_some(stat.mode);
+        if locked_mode.is_some() {
+            // That we may not shows when something is written.
             let _ = disk.set_mode(Handle::Dir(&dir), stat.mode | UNFINISHED_MODE);
         }
         if self.acts == Acts::Write && self.cleans {
             self.remove_temporaries(&dir)
                 .map_err(|error| Trouble::io("list the folder", &error))?;
         }
-        Ok(Opened { dir: Some(dir), is_new: false, device: Some(stat.device) })
+        Ok(Opened { dir: Some(dir), is_new: false, device: Some(stat.device), locked_mode })
     }
 
     fn remove_temporaries(&self, dir: &Dir) -> io::Result<()> {
@@ -126,7 +129,7 @@ impl Restore<'_> {
 impl Opened {
     /// A folder that a restore would make.
     pub const fn planned() -> Self {
-        Self { dir: None, is_new: true, device: None }
+        Self { dir: None, is_new: true, device: None, locked_mode: None }
     }
 }
 
