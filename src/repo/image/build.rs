@@ -12,7 +12,7 @@ use crate::{
         base::{group_pages, store_base},
         changed::ChangedCursor,
         encode::{Against, Encoded, Links, PageEncoder, WINDOW_BYTES},
-        maps::{count_pages, keep_needed, merge, store_ids, store_map},
+        maps::{count_pages, keep_needed, merge, store_ids, store_map, without_named},
         needs::Needs,
     },
 };
@@ -108,7 +108,7 @@ impl Increment<'_> {
             return Ok(self.image(maps, older.recent_bytes_written));
         }
         let changed = self.store_changed(store)?;
-        let recent = merge(recent, &changed.map, page_count);
+        let recent = without_named(&merge(recent, &changed.map, page_count), folded);
         self.check_coverage(folded, &recent)?;
         let recent_bytes = recent.encode()?.len() as u64;
         let written = older.recent_bytes_written + recent_bytes;

@@ -18,6 +18,9 @@ use crate::{
 
 /// A patch longer than this part of its page is not worth its dependence on an older version.
 const PATCH_PERCENT_MAX: usize = 30;
+/// What it costs to name the chunk of an older version, here and in the page map: ids do not
+/// compress, patches do. The base needs no name.
+const REFERENCE_BYTES: usize = 64;
 /// Pages encoded at a time.
 pub const WINDOW_BYTES: usize = 4 * MIB;
 /// Plain pages in one chunk.
@@ -153,14 +156,17 @@ impl<'a> PageEncoder<'a> {
         (page, bytes): (u32, &[u8]),
     ) -> Result<Form, Error> {
         let candidates = self.candidates(older, group, page)?;
-        let mut bytes_max = bytes.len() * PATCH_PERCENT_MAX / 100;
+        let patch_bytes_max = bytes.len() * PATCH_PERCENT_MAX / 100;
+        let mut cost_max = patch_bytes_max + REFERENCE_BYTES;
         let mut best: Option<(usize, Vec<u8>)> = None;
-        for (at, (_, version)) in candidates.iter().enumerate().rev() {
+        for (at, (place, version)) in candidates.iter().enumerate().rev() {
+            let reference_bytes = if *place == Older::Base { 0 } else { REFERENCE_BYTES };
+            let bytes_max = cost_max.saturating_sub(reference_bytes).min(patch_bytes_max);
             let mut ops = Vec::new();
             if let Some(length) = diff.diff(version, bytes, bytes_max, &mut ops) {
                 best = Some((at, ops));
-                // Only a smaller one is of interest from now on.
-                bytes_max = length.saturating_sub(1);
+                // Only a cheaper one is of interest from now on.
+                cost_max = (length + reference_bytes).saturating_sub(1);
             }
         }
         let Some((at, ops)) = best else { return Ok(Form::Plain) };

@@ -1,6 +1,9 @@
 //! Page maps in the making: gathered, merged, freed of what nothing needs, stored.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use crate::{
     chunk::{self, Store},
@@ -82,6 +85,17 @@ pub fn keep_needed(map: &PageMap, is_needed: impl Fn(usize) -> bool) -> PageMap 
         .map(|entry| PageEntry { chunk: renumbered[entry.chunk as usize], ..*entry })
         .collect();
     PageMap { chunks, entries }
+}
+
+/// Returns the newer map without the chunks that only its older versions need and that the older
+/// map names: both belong to the image, and ids do not compress.
+pub fn without_named(newer: &PageMap, older: &PageMap) -> PageMap {
+    let named: HashSet<&ChunkId> = older.chunks.iter().collect();
+    let mut is_direct = vec![false; newer.chunks.len()];
+    for entry in &newer.entries {
+        is_direct[entry.chunk as usize] = true;
+    }
+    keep_needed(newer, |chunk| is_direct[chunk] || !named.contains(&newer.chunks[chunk]))
 }
 
 /// How many pages of the range have an entry in one of the maps, or in both.

@@ -31,6 +31,8 @@ enum Step {
     Base,
     /// Place of a chunk in the table, and slot.
     Chunk(u32, u8),
+    /// In a chunk that is not in the table.
+    Unnamed,
 }
 
 /// Where the versions of a page end.
@@ -49,8 +51,8 @@ impl Needs {
             .chunks
             .par_iter()
             .map(|id| match known.get(id) {
-                Some(slots) => slots.iter().map(|slot| step(*slot, &index)).collect(),
-                None => chunks.get(id, 0)?.links().map(|slot| step(slot, &index)).collect(),
+                Some(slots) => Ok(slots.iter().map(|slot| step(*slot, &index)).collect()),
+                None => Ok(chunks.get(id, 0)?.links().map(|slot| step(slot, &index)).collect()),
             })
             .collect::<Result<Vec<Vec<Step>>, Error>>()?;
         let mut live = vec![0; steps.len()];
@@ -110,6 +112,10 @@ impl Needs {
                 Some(Step::End) => return Ok(End::Plain),
                 Some(Step::Base) => return Ok(End::Base),
                 Some(Step::Chunk(older, older_slot)) => (chunk, slot) = (*older, *older_slot),
+                Some(Step::Unnamed) => {
+                    let why = "a patch refers to a chunk that no page map names";
+                    return Err(corrupt(entry.page, why));
+                }
                 None => return Err(corrupt(entry.page, "a chunk has no such slot")),
             }
         }
@@ -117,13 +123,13 @@ impl Needs {
     }
 }
 
-fn step((page, older): (u32, Option<Older>), index: &HashMap<ChunkId, u32>) -> Result<Step, Error> {
+/// A slot that nothing needs may go on in a chunk that was dropped.
+fn step((_, older): (u32, Option<Older>), index: &HashMap<ChunkId, u32>) -> Step {
     match older {
-        None => Ok(Step::End),
-        Some(Older::Base) => Ok(Step::Base),
-        Some(Older::Chunk { id, slot }) => match index.get(&id) {
-            Some(chunk) => Ok(Step::Chunk(*chunk, slot)),
-            None => Err(corrupt(page, "a patch refers to a chunk that no page map names")),
-        },
+        None => Step::End,
+        Some(Older::Base) => Step::Base,
+        Some(Older::Chunk { id, slot }) => {
+            index.get(&id).map_or(Step::Unnamed, |chunk| Step::Chunk(*chunk, slot))
+        }
     }
 }

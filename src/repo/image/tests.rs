@@ -165,6 +165,12 @@ fn touch(pages: &mut Pages, number: usize, round: u8) {
     pages[number - 1][at..at + 4].fill(round);
 }
 
+/// Changes so much of a page that two such patches are too much for one.
+fn scribble(pages: &mut Pages, number: usize, round: u8) {
+    let at = usize::from(round) % 6 * 78;
+    pages[number - 1][at..at + 76].copy_from_slice(&page(u32::from(round) + 700)[..76]);
+}
+
 #[test]
 fn an_empty_database_is_an_image_without_chunks() {
     let mut archive = Archive::new();
@@ -201,15 +207,18 @@ fn no_page_depends_on_more_than_four_patches() {
     let mut archive = Archive::new();
     let mut pages = database(600);
     let mut image = archive.build(&pages, None, Storage::Incremental);
+    let mut longest = 0;
     for round in 1..30 {
         let before = pages.clone();
-        touch(&mut pages, 77, round);
+        scribble(&mut pages, 77, round);
         image = archive.build(&pages, Some((&image, &before)), Storage::Incremental);
 
         let reader = archive.reader(&image);
         let chain = reader.versions(77, &reader.group_of(77)).unwrap().chain;
         assert!(chain.len() <= 5, "{} versions after {round} rounds", chain.len());
+        longest = longest.max(chain.len());
     }
+    assert_eq!(longest, 5);
     archive.assert_holds(&image, &pages);
 }
 
@@ -328,6 +337,39 @@ fn a_full_snapshot_makes_a_new_base_once_most_groups_are_dead() {
     archive.assert_holds(&full, &pages);
 }
 
+/// Found by the histories below: the chunk stays for one page, and its other slot, which nothing
+/// needs, goes on in a chunk that an earlier full snapshot had dropped.
+#[test]
+fn a_needless_slot_may_go_on_in_a_chunk_that_is_gone() {
+    let mut archive = Archive::new();
+    let mut pages = database(200);
+    let mut image = archive.build(&pages, None, Storage::Incremental);
+    for (round, numbers) in [(1, &[6][..]), (2, &[5, 6])] {
+        let before = pages.clone();
+        numbers.iter().for_each(|number| scribble(&mut pages, *number, round));
+        image = archive.build(&pages, Some((&image, &before)), Storage::Incremental);
+    }
+    let before = pages.clone();
+    pages[5] = page(9000);
+    image = archive.build(&pages, Some((&image, &before)), Storage::Incremental);
+
+    let once = archive.build(&pages, Some((&image, &pages)), Storage::Full);
+    let twice = archive.build(&pages, Some((&once, &pages)), Storage::Full);
+
+    archive.assert_holds(&once, &pages);
+    archive.assert_holds(&twice, &pages);
+}
+
+#[test]
+fn a_full_snapshot_of_an_empty_database_is_empty() {
+    let mut archive = Archive::new();
+    let empty = archive.build(&Vec::new(), None, Storage::Incremental);
+
+    let full = archive.build(&Vec::new(), Some((&empty, &Vec::new())), Storage::Full);
+
+    assert_eq!(full, empty);
+}
+
 #[test]
 fn without_changes_nothing_is_stored() {
     let mut archive = Archive::new();
@@ -377,13 +419,15 @@ fn an_image_of_authentic_chunks_in_the_wrong_places_is_noticed() {
 #[test]
 fn a_patch_against_a_chunk_that_no_map_names_is_corrupt() {
     let mut archive = Archive::new();
-    let first = database(600);
-    let mut image = archive.build(&first, None, Storage::Incremental);
-    let mut pages = first;
-    for round in 1..3 {
+    let mut pages = database(600);
+    let mut image = archive.build(&pages, None, Storage::Incremental);
+    for round in 1..20 {
         let before = pages.clone();
-        touch(&mut pages, 5, round);
+        scribble(&mut pages, 5, round);
         image = archive.build(&pages, Some((&image, &before)), Storage::Incremental);
+        if round > 2 && image.recent.bytes == 0 {
+            break;
+        }
     }
     let whole = archive.map(&image.folded);
     let used = whole.get(5).unwrap().chunk as usize;
@@ -392,7 +436,7 @@ fn a_patch_against_a_chunk_that_no_map_names_is_corrupt() {
 
     let read = archive.reader(&image).page(5);
 
-    assert!(matches!(read, Err(Error::Format(_))), "{read:?}");
+    assert!(matches!(read, Err(Error::Format(_))));
 }
 
 /// What happens to a database between two snapshots.
@@ -430,11 +474,9 @@ fn happen(pages: &mut Pages, event: &Event, round: u8) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    #[ignore = "some histories of full snapshots are refused before they are published, and then \
-                stored anew: a cost, no loss; the seeds are kept"]
     fn every_moment_of_any_history_comes_back(start in 0..1500u32, events in events()) {
         let mut archive = Archive::new();
         let mut moments: Vec<(Image, Pages)> = Vec::new();
