@@ -270,7 +270,7 @@ mod tests {
     impl Pages {
         fn page(number: u32) -> Vec<u8> {
             let mut page = vec![0; 4096];
-            if number % 3 != 0 {
+            if !number.is_multiple_of(3) {
                 page[..4].copy_from_slice(&number.to_le_bytes());
             }
             page
