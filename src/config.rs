@@ -6,6 +6,8 @@
 
 mod error;
 mod file;
+mod mirror;
+mod place;
 mod size;
 mod spot;
 mod suggest;
@@ -17,6 +19,8 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 
 pub use error::Error;
+pub use mirror::Mirror;
+pub use place::{Bucket, DriveFolder, Place};
 pub use size::parse_bytes;
 pub use spot::Spot;
 pub use suggest::closest;
@@ -46,7 +50,7 @@ pub struct Flags {
 pub struct Config {
     /// The file that was read.
     pub file: Option<PathBuf>,
-    pub repository: Option<PathBuf>,
+    pub repository: Option<Place>,
     /// All that were named together, the one to open with first; none: a person is asked.
     pub credentials: Vec<CredentialSource>,
     pub state_root: PathBuf,
@@ -59,6 +63,8 @@ pub struct Config {
     /// In the order of the file, databases first.
     pub sets: Vec<Set>,
     pub app_version: Option<AppVersion>,
+    /// In the order of the file.
+    pub mirrors: Vec<Mirror>,
     /// Settings that are understood and kept, but not acted on yet.
     pub inactive: Vec<String>,
     document: file::Document,
@@ -80,9 +86,12 @@ impl Config {
             Some(path) => file::Document::read(path)?,
             None => file::Document::default(),
         };
-        let valid = validate::document(&document, file.as_deref())?;
+        let valid = validate::document(&document, file.as_deref(), variables)?;
         let config = Self {
-            repository: first(&flags.repo, &variables.repo).map(absolute).or(valid.repository),
+            repository: match first(&flags.repo, &variables.repo) {
+                Some(named) => Some(named_place(&named, variables)?),
+                None => valid.repository,
+            },
             credentials: match named_credentials(flags, variables) {
                 named if named.is_empty() => validate::credentials(valid.credential, variables)?,
                 named => named,
@@ -94,6 +103,7 @@ impl Config {
             station: document.settings.station.clone().unwrap_or_default(),
             sets: valid.sets,
             app_version: valid.app_version,
+            mirrors: valid.mirrors,
             inactive: document.inactive(),
             file,
             document,
@@ -105,6 +115,12 @@ impl Config {
     pub fn to_toml_without_secrets(&self, sets: &[Set]) -> String {
         self.document.render(sets)
     }
+}
+
+/// The place that a flag or a variable names.
+fn named_place(named: &Path, variables: &Variables) -> Result<Place, Error> {
+    Place::parse(named.as_os_str(), variables)
+        .map_err(|why| Error::NotAPlace { text: named.display().to_string(), why })
 }
 
 /// A file that was named must exist; the usual places may be empty.

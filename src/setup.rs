@@ -9,6 +9,7 @@ use std::{
 use crate::{
     backend::{self, Backend, Folder, local::LocalBackend},
     clock::{Clock, Entropy, SystemClock, SystemEntropy},
+    config::Place,
     disk::{Disk, RealDisk, Uninterrupted},
     repo::{self, Environment},
 };
@@ -54,21 +55,34 @@ impl Machine {
         ]
     }
 
-    /// Makes the folder ready for a new repository.
-    pub fn create(&self, path: &Path, state_root: &Path) -> Result<Environment, repo::Error> {
-        let backend = LocalBackend::create(Arc::clone(&self.disk), path)?;
-        Ok(self.environment(Arc::new(backend), state_root))
+    /// Makes the place ready for a new repository.
+    pub fn create(&self, place: &Place, state_root: &Path) -> Result<Environment, repo::Error> {
+        let backend: Arc<dyn Backend> = match place {
+            Place::Folder(path) => Arc::new(LocalBackend::create(Arc::clone(&self.disk), path)?),
+            remote => self.remote(remote)?,
+        };
+        Ok(self.environment(backend, state_root))
     }
 
-    /// Opens the folder of a repository, which must hold one: nobody is asked for the passphrase of
+    /// Opens the place of a repository, which must hold one: nobody is asked for the passphrase of
     /// nothing.
-    pub fn open(&self, path: &Path, state_root: &Path) -> Result<Environment, repo::Error> {
-        let backend =
-            LocalBackend::open(Arc::clone(&self.disk), path).map_err(absent_is_not_found)?;
+    pub fn open(&self, place: &Place, state_root: &Path) -> Result<Environment, repo::Error> {
+        let backend: Arc<dyn Backend> = match place {
+            Place::Folder(path) => Arc::new(
+                LocalBackend::open(Arc::clone(&self.disk), path).map_err(absent_is_not_found)?,
+            ),
+            remote => self.remote(remote)?,
+        };
         if backend.list(Folder::Descriptor)?.objects.is_empty() {
             return Err(repo::Error::NotFound { place: backend.place() });
         }
-        Ok(self.environment(Arc::new(backend), state_root))
+        Ok(self.environment(backend, state_root))
+    }
+
+    #[expect(clippy::unused_self, reason = "takes the clock once there are stores behind it")]
+    fn remote(&self, place: &Place) -> Result<Arc<dyn Backend>, repo::Error> {
+        let why = "this version stores in folders only".to_owned();
+        Err(backend::Error::WrongPlace { place: place.to_string(), why }.into())
     }
 
     fn environment(&self, backend: Arc<dyn Backend>, state_root: &Path) -> Environment {

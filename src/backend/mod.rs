@@ -10,7 +10,7 @@ pub mod local;
 pub mod memory;
 pub mod name;
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, time::Duration};
 
 pub use name::{Folder, ObjectName};
 
@@ -58,6 +58,102 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Where this is, for messages to people.
     fn place(&self) -> String;
+
+    /// What it promises beyond the contract.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::LOCAL
+    }
+
+    /// Creates the object as [`put_new`](Backend::put_new) does, and returns what the place calls
+    /// it. On return it was compared with the pieces, by its size and the checksums of the place.
+    ///
+    /// # Errors
+    /// Also [`Error::NotAsSent`]: nothing is left under the name then, and it may be tried again.
+    fn upload(&self, name: &ObjectName, pieces: &[&[u8]]) -> Result<Receipt, Error> {
+        self.put_new(name, pieces)?;
+        let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Ok(Receipt { remote_id: name.to_string(), bytes })
+    }
+
+    /// Compares a stored object with these pieces at the least cost that is proof: by a checksum
+    /// that the place took of it, or by reading it back.
+    ///
+    /// # Errors
+    /// [`Error::NotAsSent`] if it differs; [`Error::Missing`] if it is not there.
+    fn verify(&self, name: &ObjectName, pieces: &[&[u8]]) -> Result<Receipt, Error> {
+        verify_by_reading(self, name, pieces)
+    }
+
+    /// Lists everything at once: where requests are dear, in fewer of them.
+    fn list_all(&self) -> Result<Vec<(Folder, Listing)>, Error> {
+        Folder::ALL.into_iter().map(|folder| Ok((folder, self.list(folder)?))).collect()
+    }
+
+    /// Proves a new place: writes something of its own that no listing shows, reads it back,
+    /// compares, deletes it, and finds out what the place is capable of.
+    ///
+    /// # Errors
+    /// [`Error::Unproven`] if what came back is not what was sent.
+    fn prove(&self) -> Result<Capabilities, Error> {
+        Ok(self.capabilities())
+    }
+}
+
+/// What a backend promises beyond the contract; the layers above rely on nothing that is not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Of many writers of one name one wins. Without it two may both believe so; since names are
+    /// random, only a writer that repeats its own write can meet this.
+    pub conditional_create: bool,
+    /// A listing shows every object that any writer was told is durable. Without it, what this
+    /// process wrote is listed all the same, and other writers' objects some time later.
+    pub strong_listing: bool,
+    /// Calls are requests over a network: worth remembering, joining and overlapping.
+    pub is_remote: bool,
+}
+
+impl Capabilities {
+    /// Of a folder of this machine.
+    pub const LOCAL: Self =
+        Self { conditional_create: true, strong_listing: true, is_remote: false };
+}
+
+/// An object that the place has and that was compared with what was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// What the place calls it: an entity tag, a file id.
+    pub remote_id: String,
+    pub bytes: u64,
+}
+
+/// Reads the object and compares it with the pieces.
+pub fn verify_by_reading<B: Backend + ?Sized>(
+    backend: &B,
+    name: &ObjectName,
+    pieces: &[&[u8]],
+) -> Result<Receipt, Error> {
+    let differs = |why: &str| Error::NotAsSent {
+        name: name.clone(),
+        place: backend.place(),
+        why: why.to_owned(),
+    };
+    let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let stored = match backend.get(name, bytes) {
+        Err(Error::OutOfRange { .. }) => return Err(differs("it is longer")),
+        other => other?,
+    };
+    if stored.len() as u64 != bytes {
+        return Err(differs("it is shorter"));
+    }
+    let mut rest = stored.as_slice();
+    for piece in pieces {
+        let (head, tail) = rest.split_at(piece.len());
+        if head != *piece {
+            return Err(differs("its content differs"));
+        }
+        rest = tail;
+    }
+    Ok(Receipt { remote_id: name.to_string(), bytes })
 }
 
 /// A complete listing of one folder.
@@ -105,11 +201,53 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The account must be signed in again; settings and uploads that were begun are kept.
+    #[error("{place} does not accept the sign-in: {why}")]
+    SignIn { place: String, why: String },
+    /// The account has no room left.
+    #[error("the account of {place} is full: {why}")]
+    QuotaFull { place: String, why: String },
+    /// Too many requests, or too many bytes a day.
+    #[error("{place} takes no more requests for now")]
+    RateLimited { place: String, retry_after: Option<Duration> },
+    /// The account is known, but this it may not.
+    #[error("{place} does not allow to {action} {what}: {why}")]
+    Refused { action: &'static str, what: String, place: String, why: String },
+    /// No such bucket, folder or account; or one that this client cannot see.
+    #[error("{place} is not there: {why}")]
+    WrongPlace { place: String, why: String },
+    /// Our clock and theirs are too far apart for signatures to be believed.
+    #[error("{place} refuses the time of this machine: {why}")]
+    ClockSkew { place: String, why: String },
+    /// An answer that cannot be understood, or that was cut.
+    #[error("{place} answers what makes no sense: {why}")]
+    BadAnswer { place: String, why: String },
+    /// What is stored is not what was sent.
+    #[error("{place} did not store {name} as it was sent: {why}")]
+    NotAsSent { name: ObjectName, place: String, why: String },
+    /// A new place did not give back what was written for a test.
+    #[error("{place} did not pass the test: {why}")]
+    Unproven { place: String, why: String },
 }
 
 impl Error {
     /// Whether the same call may succeed later without anyone changing anything.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Io { .. } | Self::Unreachable { .. })
+    pub const fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Io { .. }
+                | Self::Unreachable { .. }
+                | Self::RateLimited { .. }
+                | Self::BadAnswer { .. }
+                | Self::NotAsSent { .. }
+        )
+    }
+
+    /// How long the other side asks us to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } => *retry_after,
+            _ => None,
+        }
     }
 }

@@ -56,8 +56,9 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Folder of the repository [env: STILLPOINT_REPO]
-    #[arg(short, long, global = true, value_name = "DIR")]
+    /// Where the repository is: a folder, s3:BUCKET/PREFIX, gs:, az:, gdrive:FOLDER
+    /// [env: STILLPOINT_REPO]
+    #[arg(short, long, global = true, value_name = "PLACE")]
     pub repo: Option<PathBuf>,
     /// File that holds the passphrase; - is standard input [env: STILLPOINT_PASSWORD_FILE]
     #[arg(long, global = true, value_name = "FILE")]

@@ -1,7 +1,6 @@
 //! What every command has at hand.
 
 use std::{
-    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -13,7 +12,7 @@ use crate::{
         text,
     },
     clock::UnixNanos,
-    config::{Config, Variables},
+    config::{Config, Place, Variables},
     ops::event::{Event, Observer, Phase},
     repo::Repository,
     setup::Machine,
@@ -89,10 +88,10 @@ impl Context {
 
     /// Opens the repository of the configuration.
     pub fn open(&self, config: &Config, observer: &dyn Observer) -> Result<Repository, Error> {
-        let path = repository_path(config)?;
-        let item = path.display().to_string();
+        let place = repository_place(config)?;
+        let item = place.to_string();
         observer.observe(&Event::Phase { phase: Phase::Open, item });
-        let environment = self.machine.open(path, &config.state_root)?;
+        let environment = self.machine.open(place, &config.state_root)?;
         let credential = match config.credentials.first() {
             Some(source) => credential::read(source)?,
             None => credential::ask(&self.output, self.global.no_input)?,
@@ -102,8 +101,8 @@ impl Context {
 }
 
 /// Where the repository is, if anybody said so.
-pub fn repository_path(config: &Config) -> Result<&Path, Error> {
-    config.repository.as_deref().ok_or(Error::NoRepositoryNamed)
+pub fn repository_place(config: &Config) -> Result<&Place, Error> {
+    config.repository.as_ref().ok_or(Error::NoRepositoryNamed)
 }
 
 /// Says which records could not be read; the others are not affected.

@@ -103,11 +103,7 @@ fn begin(context: &Context, config: &Config, start: Start) -> Result<RunLog, Err
         let folder = RunFolder::open(Arc::clone(&machine.disk), &config.state_root)?;
         let start = Start {
             kind: context.command.to_owned(),
-            repository: config
-                .repository
-                .as_ref()
-                .map(|path| path.display().to_string())
-                .unwrap_or_default(),
+            repository: config.repository.as_ref().map(ToString::to_string).unwrap_or_default(),
             actor: if start.actor.is_empty() { config.actor.clone() } else { start.actor },
             station: if start.station.is_empty() { config.station.clone() } else { start.station },
             items: start.items,

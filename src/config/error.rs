@@ -19,6 +19,9 @@ pub enum Error {
     /// Not TOML, or a value that means nothing.
     #[error("{message}")]
     Invalid { message: String, spot: Spot },
+    /// Of a flag or a variable.
+    #[error("`{text}` is no place for a repository: {why}")]
+    NotAPlace { text: String, why: String },
     #[error("the systemd credential `{name}` is named, but this is not run by systemd")]
     NoCredentialDirectory { name: String },
 }

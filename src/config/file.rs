@@ -46,7 +46,7 @@ pub(super) struct Settings {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Repository {
-    pub path: Option<PathBuf>,
+    pub path: Option<Spanned<PathBuf>>,
     pub key_file: Option<Spanned<PathBuf>>,
     pub password_file: Option<Spanned<PathBuf>>,
     /// Name of a systemd credential that holds a key file.
@@ -105,10 +105,22 @@ pub(super) struct Retention {
 #[serde(deny_unknown_fields)]
 pub(super) struct Mirror {
     pub name: Spanned<String>,
-    pub kind: String,
-    pub folder: Option<String>,
+    pub kind: Spanned<String>,
+    /// Of `local`.
     pub path: Option<PathBuf>,
-    pub limit_upload: Option<String>,
+    /// Of `gdrive`.
+    pub folder: Option<String>,
+    pub client_id: Option<String>,
+    pub client_secret_file: Option<PathBuf>,
+    /// Of `s3`, `gcs` and `azure`.
+    pub bucket: Option<String>,
+    pub prefix: Option<String>,
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub account: Option<String>,
+    pub credentials_file: Option<PathBuf>,
+    pub profile: Option<String>,
+    pub limit_upload: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -187,7 +199,6 @@ impl Document {
             ("database.trial_restore", databases().any(|set| set.trial_restore.is_some())),
             ("files.every", files().any(|set| set.every.is_some())),
             ("files.weekly_at", files().any(|set| set.weekly_at.is_some())),
-            ("mirror", !settings.mirror.is_empty()),
             ("alerts", settings.alerts.is_some()),
         ];
         all.into_iter().filter(|(_, used)| *used).map(|(key, _)| key.to_owned()).collect()

@@ -23,7 +23,7 @@ fn variables(values: &'static [(&'static str, &'static str)]) -> Variables {
 fn the_whole_sample_parses_and_names_what_is_not_acted_on_yet() {
     let config = load(SAMPLE).unwrap();
 
-    assert_eq!(config.repository, Some("/srv/stillpoint".into()));
+    assert_eq!(config.repository, Some(Place::Folder("/srv/stillpoint".into())));
     assert_eq!(config.credentials, [CredentialSource::KeyFile("/etc/stillpoint/repo.key".into())]);
     assert_eq!(config.zone.iana_name(), Some("Europe/Madrid"));
     let names: Vec<&str> = config.sets.iter().map(|set| set.name.as_str()).collect();
@@ -36,7 +36,6 @@ fn the_whole_sample_parses_and_names_what_is_not_acted_on_yet() {
             "database.full_at",
             "database.trial_restore",
             "files.weekly_at",
-            "mirror",
             "alerts"
         ]
     );
@@ -101,10 +100,10 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
     let two = Config::load(&from_file, &variables).unwrap();
     let one = Config::load(&from_file, &Variables::default()).unwrap();
 
-    assert_eq!(all.repository, Some("/flag".into()));
-    assert_eq!(two.repository, Some("/variable".into()));
+    assert_eq!(all.repository, Some(Place::Folder("/flag".into())));
+    assert_eq!(two.repository, Some(Place::Folder("/variable".into())));
     assert_eq!(two.credentials, [CredentialSource::PasswordFile("/pw".into())]);
-    assert_eq!(one.repository, Some("/file".into()));
+    assert_eq!(one.repository, Some(Place::Folder("/file".into())));
     assert_eq!(one.credentials, [CredentialSource::KeyFile("/file.key".into())]);
 }
 
@@ -156,4 +155,37 @@ fn the_record_keeps_the_settings_without_arguments_of_commands_and_reads_back() 
     let again = load(&text).unwrap();
     assert_eq!(again.sets, sets);
     assert_eq!(again.inactive, config.inactive);
+}
+
+#[test]
+fn a_mirror_is_a_place_with_a_name_and_a_rate() {
+    let config = load(
+        "[[mirror]]\nname = \"away\"\nkind = \"s3\"\nbucket = \"shop\"\nprefix = \"/pos/\"\n\
+         endpoint = \"http://store\"\nlimit_upload = \"2MB/s\"\n\
+         [[mirror]]\nname = \"disk\"\nkind = \"local\"\npath = \"/mnt/disk\"\n",
+    )
+    .unwrap();
+
+    let [away, disk] = config.mirrors.as_slice() else { panic!("{:?}", config.mirrors) };
+    assert_eq!(away.place.to_string(), "s3:shop/pos?endpoint=http://store");
+    assert_eq!(away.limit_upload, Some(2_000_000));
+    assert_eq!(disk.place, Place::Folder("/mnt/disk".into()));
+    assert!(config.inactive.is_empty());
+}
+
+#[test]
+fn a_mirror_that_means_nothing_is_shown_where_it_stands() {
+    let mirror = |rest: &str| format!("[[mirror]]\nname = \"m\"\n{rest}\n");
+    for (text, line, why) in [
+        (mirror("kind = \"ftp\""), 3, "`gdrive`"),
+        (mirror("kind = \"s3\""), 3, "needs `bucket`"),
+        (mirror("kind = \"local\""), 3, "needs `path`"),
+        (mirror("kind = \"gdrive\"\nfolder = \"f\"\nlimit_upload = \"2MB\""), 5, "2MB/s"),
+        (mirror("kind = \"local\"\npath = \"/p\"").repeat(2), 6, "two mirrors"),
+    ] {
+        let error = load(&text).unwrap_err();
+        let Error::Invalid { message, spot } = error else { panic!("{error:?}") };
+        assert!(message.contains(why), "{message}");
+        assert_eq!(spot.line, line, "{text}");
+    }
 }

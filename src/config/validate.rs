@@ -1,18 +1,15 @@
 //! What the settings mean, and whether they can be meant.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use jiff::tz::TimeZone;
 use toml::Spanned;
 
 use crate::{
     config::{
-        CredentialSource, Error, Variables,
+        CredentialSource, Error, Mirror, Place, Variables,
         file::{App, Database, Document, Files, Size},
-        resolve,
+        mirror, resolve,
         size::parse_bytes,
     },
     ops::set::{AppVersion, FileContent, FileSet, Mounts, Set, SetSource, is_part_name},
@@ -20,12 +17,13 @@ use crate::{
 
 /// The meaning of a file.
 pub(super) struct Valid {
-    pub repository: Option<PathBuf>,
+    pub repository: Option<Place>,
     pub credential: Option<Credential>,
     pub zone: TimeZone,
     pub min_free_bytes: Option<u64>,
     pub sets: Vec<Set>,
     pub app_version: Option<AppVersion>,
+    pub mirrors: Vec<Mirror>,
 }
 
 /// What a file says about the credential.
@@ -50,14 +48,18 @@ pub(super) fn credentials(
 }
 
 /// Validates a document; `file` is where its relative paths start.
-pub(super) fn document(document: &Document, file: Option<&Path>) -> Result<Valid, Error> {
+pub(super) fn document(
+    document: &Document,
+    file: Option<&Path>,
+    variables: &Variables,
+) -> Result<Valid, Error> {
     let settings = &document.settings;
     if let Some(version) = settings.version.as_ref().filter(|version| *version.get_ref() != 1) {
         return Err(document.invalid(version.span(), "this Stillpoint reads `version = 1` only"));
     }
     let sets = sets(document, file)?;
     Ok(Valid {
-        repository: settings.repository.path.as_deref().map(|path| resolve(file, path)),
+        repository: repository(document, file, variables)?,
         credential: credential(document, file)?,
         zone: zone(document)?,
         min_free_bytes: settings.min_free.as_ref().map(|size| bytes(document, size)).transpose()?,
@@ -66,7 +68,22 @@ pub(super) fn document(document: &Document, file: Option<&Path>) -> Result<Valid
             None => None,
         },
         sets,
+        mirrors: mirror::all(document, file, variables)?,
     })
+}
+
+/// A path is meant from where the file lies; other places are meant as they stand.
+fn repository(
+    document: &Document,
+    file: Option<&Path>,
+    variables: &Variables,
+) -> Result<Option<Place>, Error> {
+    let Some(path) = &document.settings.repository.path else { return Ok(None) };
+    match Place::parse(path.get_ref().as_os_str(), variables) {
+        Ok(Place::Folder(_)) => Ok(Some(Place::Folder(resolve(file, path.get_ref())))),
+        Ok(place) => Ok(Some(place)),
+        Err(why) => Err(document.invalid(path.span(), why)),
+    }
 }
 
 fn zone(document: &Document) -> Result<TimeZone, Error> {

@@ -23,9 +23,23 @@ pub struct Variables {
     pub user: String,
     /// Where systemd puts the credentials of a unit.
     pub credentials_directory: Option<PathBuf>,
+    /// As the tools of Amazon read them; secrets themselves are read from files only.
+    pub aws: AwsVariables,
+    /// The JSON key of a service account.
+    pub google_credentials_file: Option<PathBuf>,
+    pub azure_account: Option<String>,
     home: Option<PathBuf>,
     xdg_config_home: Option<PathBuf>,
     xdg_state_home: Option<PathBuf>,
+}
+
+/// Where S3 is, and with whose account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AwsVariables {
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub credentials_file: Option<PathBuf>,
+    pub profile: Option<String>,
 }
 
 impl Variables {
@@ -55,6 +69,14 @@ impl Variables {
             columns: text("COLUMNS").and_then(|columns| columns.parse().ok()),
             user: text("SUDO_USER").or(text("USER")).or(text("LOGNAME")).unwrap_or_default(),
             credentials_directory: path("CREDENTIALS_DIRECTORY"),
+            aws: AwsVariables {
+                endpoint: text("AWS_ENDPOINT_URL_S3").or(text("AWS_ENDPOINT_URL")),
+                region: text("AWS_REGION").or(text("AWS_DEFAULT_REGION")),
+                credentials_file: path("AWS_SHARED_CREDENTIALS_FILE"),
+                profile: text("AWS_PROFILE"),
+            },
+            google_credentials_file: path("GOOGLE_APPLICATION_CREDENTIALS"),
+            azure_account: text("AZURE_STORAGE_ACCOUNT"),
             home: path("HOME"),
             xdg_config_home: path("XDG_CONFIG_HOME"),
             xdg_state_home: path("XDG_STATE_HOME"),
@@ -69,6 +91,11 @@ impl Variables {
     /// Where the user's programs keep state.
     pub fn state_home(&self) -> Option<PathBuf> {
         self.xdg_home(&self.xdg_state_home, ".local/state")
+    }
+
+    /// A path in the user's home.
+    pub fn below_home(&self, path: &str) -> Option<PathBuf> {
+        self.home.as_ref().map(|home| home.join(path))
     }
 
     /// The XDG rules say that a relative path is to be ignored.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    backend::{Backend, Error, Folder, Listing, ObjectName},
+    backend::{Backend, Capabilities, Error, Folder, Listing, ObjectName},
     clock::Clock,
 };
 
@@ -181,6 +181,10 @@ impl<B: Backend> Backend for FaultyBackend<B> {
 
     fn place(&self) -> String {
         self.inner.place()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
     }
 }
 

@@ -1,12 +1,12 @@
 //! `backup`: one snapshot of all that was asked for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{
     cli::{
         ExitCode,
         args::{BackupArgs, NamedPath, TriggerArg},
-        context::{Context, repository_path},
+        context::{Context, repository_place},
         error::Error,
         json,
         output::Tone,
@@ -226,7 +226,8 @@ fn preview(
 
 /// What is never saved.
 fn own(config: &Config) -> Result<Vec<PathBuf>, Error> {
-    Ok(vec![repository_path(config)?.to_owned(), config.state_root.clone()])
+    let repository = repository_place(config)?.folder().map(Path::to_owned);
+    Ok(repository.into_iter().chain([config.state_root.clone()]).collect())
 }
 
 fn conclude(context: &Context, repository: &Repository, report: &Report) -> Done {

@@ -7,13 +7,13 @@ use serde::Serialize;
 use crate::{
     cli::{
         ExitCode,
-        context::{Context, repository_path},
+        context::{Context, repository_place},
         error::{Error, explain},
         output::Tone,
         run::{Done, brief},
         text,
     },
-    config::Config,
+    config::{Config, Place},
     ops::doctor::{Finding, Patient, Verdict, examine, examine_repository},
 };
 
@@ -33,7 +33,7 @@ pub fn run(context: &Context) -> Result<Done, Error> {
         disk: Arc::clone(&context.machine.disk),
         clock: &*context.machine.clock,
         sets: &config.sets,
-        repository: config.repository.as_deref(),
+        repository: config.repository.as_ref().and_then(Place::folder),
         state_root: &config.state_root,
         min_free_bytes: config.min_free_bytes,
     }));
@@ -51,12 +51,11 @@ fn configuration(config: &Config) -> Finding {
 /// Opens the repository; that this fails is a finding, and the rest is looked at all the same.
 fn repository(context: &Context, config: &Config) -> Vec<Finding> {
     let opened = brief(context, |observer| {
-        let path = repository_path(config)?;
+        let place = repository_place(config)?;
         let repository = context.open(config, observer)?;
         let snapshots = repository.snapshots()?;
         let count = text::counted(snapshots.snapshots.len() as u64, "snapshot");
-        let mut findings =
-            vec![Finding::good("repository", format!("{} opens, {count}", path.display()))];
+        let mut findings = vec![Finding::good("repository", format!("{place} opens, {count}"))];
         findings.extend(examine_repository(&repository, &snapshots));
         Ok(findings)
     });

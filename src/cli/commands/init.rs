@@ -6,7 +6,7 @@ use crate::{
     cli::{
         ExitCode,
         args::InitArgs,
-        context::{Context, repository_path},
+        context::{Context, repository_place},
         credential::{self, Made},
         error::Error,
         output::Tone,
@@ -27,10 +27,10 @@ struct Slot {
 
 pub fn run(context: &Context, args: &InitArgs) -> Result<Done, Error> {
     let config = context.config()?;
-    let path = repository_path(&config)?.to_owned();
+    let place = repository_place(&config)?.clone();
     let slots = slots(context, &config, args)?;
     recorded(context, &config, Start::default(), |_| {
-        let environment = context.machine.create(&path, &config.state_root)?;
+        let environment = context.machine.create(&place, &config.state_root)?;
         let credentials: Vec<_> =
             slots.iter().map(|slot| (slot.credential.clone(), slot.label.to_owned())).collect();
         let repository = Repository::create(environment, &credentials)?;
@@ -105,8 +105,7 @@ fn is_absent(path: &Path) -> bool {
 fn tell(context: &Context, config: &Config, id: &str, slots: &[Slot]) {
     let output = &context.output;
     let good = output.mark(Tone::Good);
-    let place =
-        config.repository.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let place = config.repository.as_ref().map(ToString::to_string).unwrap_or_default();
     output.remark(&format!("{good} Repository   {place}, encrypted, id {}", &id[..8]));
     for slot in slots {
         output.remark(&format!("{good} {}", slot.told));

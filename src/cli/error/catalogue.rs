@@ -1,6 +1,8 @@
 //! The catalogue: code, exit code, effect and next step of every error. Codes are never given
 //! another meaning.
 
+mod place;
+
 use std::{error::Error as StdError, io};
 
 use super::{Error, Explanation, Help, causes, find};
@@ -136,13 +138,16 @@ fn config_entry(error: &config::Error) -> Entry {
         config::Error::NoCredentialDirectory { .. } => entry("SP0104")
             .help("name a file with key_file instead, or run it from a unit with LoadCredential="),
         config::Error::Unreadable { .. } => entry("SP0101"),
+        config::Error::NotAPlace { .. } => entry("SP0111").help(
+            "a place is a folder, s3:BUCKET/PREFIX, gs:BUCKET, az:CONTAINER or gdrive:FOLDER",
+        ),
     }
 }
 
 fn ops_entry(error: &ops::Error) -> Entry {
     match error {
         ops::Error::Repository(error) => repo_entry(error),
-        ops::Error::Backend(error) => backend_entry(error),
+        ops::Error::Backend(error) => place::entry(error),
         ops::Error::Chunk(error) => chunk_entry(error),
         ops::Error::Format(error) => format_entry(error),
         ops::Error::Moment(error) => moment_entry(error),
@@ -210,7 +215,7 @@ fn repo_entry(error: &repo::Error) -> Entry {
         }
         repo::Error::Corrupt { .. } => corrupt_entry(),
         repo::Error::Newer { .. } => newer_entry(),
-        repo::Error::Backend(error) => backend_entry(error),
+        repo::Error::Backend(error) => place::entry(error),
         repo::Error::Format(error) => format_entry(error),
         repo::Error::Chunk(error) => chunk_entry(error),
         repo::Error::Crypto(error) => crypto_entry(error),
@@ -227,16 +232,6 @@ fn repo_entry(error: &repo::Error) -> Entry {
             .effect("no snapshot was made; earlier ones are not affected")
             .command("do it again", "stillpoint backup"),
         _ => Entry::new("SP0001", ExitCode::Failed),
-    }
-}
-
-fn backend_entry(error: &backend::Error) -> Entry {
-    match error {
-        backend::Error::Unreachable { place, .. } => Entry::new("SP0014", ExitCode::Unreachable)
-            .effect(NOTHING_CHANGED)
-            .help(format!("is the disk of {place} connected and mounted?")),
-        backend::Error::Missing { .. } | backend::Error::OutOfRange { .. } => corrupt_entry(),
-        _ => Entry::new("SP0303", ExitCode::Failed).effect("earlier backups are not affected"),
     }
 }
 

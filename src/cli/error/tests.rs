@@ -70,6 +70,36 @@ fn errors_that_people_meet_say_the_effect_and_the_next_step() {
 }
 
 #[test]
+fn every_refusal_of_a_place_has_its_own_code_an_effect_and_a_next_step() {
+    let why = || "so it says".to_owned();
+    let name = ObjectName::Descriptor { generation: 1, copy: Copy::First };
+    let errors = [
+        backend::Error::SignIn { place: place(), why: why() },
+        backend::Error::QuotaFull { place: place(), why: why() },
+        backend::Error::RateLimited { place: place(), retry_after: None },
+        backend::Error::Refused { action: "write", what: why(), place: place(), why: why() },
+        backend::Error::WrongPlace { place: place(), why: why() },
+        backend::Error::ClockSkew { place: place(), why: why() },
+        backend::Error::BadAnswer { place: place(), why: why() },
+        backend::Error::NotAsSent { name, place: place(), why: why() },
+        backend::Error::Unproven { place: place(), why: why() },
+    ];
+    let count = errors.len();
+
+    let mut codes: Vec<_> = errors
+        .into_iter()
+        .map(|error| {
+            let explanation = explained(error);
+            assert!(explanation.effect.is_some() && !explanation.help.is_empty());
+            explanation.code
+        })
+        .collect();
+
+    codes.dedup();
+    assert_eq!((codes.len(), codes[0]), (count, "SP0402"));
+}
+
+#[test]
 fn a_full_disk_is_found_however_deep_it_lies() {
     let deep = chunk::Error::Repository(Arc::new(repo::Error::State {
         action: "write",

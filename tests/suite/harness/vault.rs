@@ -7,6 +7,7 @@ use std::{
 };
 
 use stillpoint::{
+    config::Place,
     disk::{Disk, RealDisk, Uninterrupted},
     ops::{
         self, backup,
@@ -66,12 +67,14 @@ impl Vault {
     }
 
     pub fn init(&self, disk: impl Disk + 'static) -> Result<(), Failure> {
-        let env = machine(disk).create(&self.repository(), &self.state()).map_err(told)?;
+        let env =
+            machine(disk).create(&Place::Folder(self.repository()), &self.state()).map_err(told)?;
         Repository::create(env, &[(KEY, "key".to_owned())]).map(drop).map_err(told)
     }
 
     pub fn open(&self, disk: impl Disk + 'static) -> Result<Repository, Failure> {
-        let env = machine(disk).open(&self.repository(), &self.state()).map_err(told)?;
+        let env =
+            machine(disk).open(&Place::Folder(self.repository()), &self.state()).map_err(told)?;
         Repository::open(env, &KEY).map_err(told)
     }
 
