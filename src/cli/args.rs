@@ -1,6 +1,7 @@
 //! The command line as clap sees it. Doc comments of this file are the help that people read.
 
 mod backup;
+mod check;
 mod restore;
 mod values;
 
@@ -9,6 +10,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 
 pub use backup::{BackupArgs, TriggerArg};
+pub use check::CheckArgs;
 pub use restore::{OverwriteArg, RestoreArgs};
 pub use values::NamedPath;
 
@@ -193,14 +195,6 @@ pub struct DiffArgs {
     /// Refuse to take parts from different snapshots
     #[arg(long)]
     pub exact: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// Read everything: decrypt, decompress and hash every chunk, rebuild and check every database
-    /// image
-    #[arg(long)]
-    pub read_data: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 //! remembered, so that the next check asks about new images only.
 
 mod images;
+mod losses;
 
 use std::path::Path;
 
@@ -19,6 +20,9 @@ use crate::{
     },
 };
 
+use losses::Losses;
+pub use losses::{Loss, Moment};
+
 /// What a check found, in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -30,8 +34,18 @@ pub struct Report {
     pub damaged: u64,
     /// Objects of which only one copy is left.
     pub copies_lost: u64,
-    /// Things that a snapshot cannot give back any more.
+    /// Bytes of packs that were read in full.
+    pub bytes_read: u64,
+    /// When the pack that was read longest ago was read by this machine; absent while there is one
+    /// that never was.
+    pub oldest_read: Option<i64>,
+    /// Packs that this machine never read in full.
+    pub packs_never_read: u64,
+    /// Things that a snapshot cannot give back any more, counted in each snapshot.
     pub affected: u64,
+    pub snapshots_affected: u64,
+    /// The same by part and path, at most so many as [`Loss`] says.
+    pub losses: Vec<Loss>,
     /// Names that are none of ours.
     pub foreign: u64,
     /// Distinct database images that were looked at.
@@ -64,11 +78,19 @@ pub fn check(
     let mut report = Report::default();
     let clock = &*repo.environment().clock;
     let mut meter = Meter::new(observer, clock);
+    let mut losses = Losses::default();
     check::run(repo, depth, &mut |event| match event {
-        CheckEvent::Plan { packs, bytes } => {
-            (report.packs, report.bytes) = (packs, bytes);
+        CheckEvent::Plan { packs, bytes, bytes_to_read } => {
+            (report.packs, report.bytes, report.bytes_read) = (packs, bytes, bytes_to_read);
             meter = Meter::new(observer, clock).with_totals(bytes, packs);
         }
+        CheckEvent::ReadSoFar { oldest, never } => {
+            (report.oldest_read, report.packs_never_read) = (oldest, never);
+        }
+        CheckEvent::Affected { snapshot, part, path, why } => {
+            losses.add(snapshot, (part, path), why);
+        }
+        CheckEvent::AffectedBesides { count } => report.affected += count,
         CheckEvent::Progress { bytes } => meter.add(bytes, 1, b""),
         CheckEvent::Note { text } => {
             observer.observe(&Event::Warning { item: String::new(), message: text });
@@ -77,6 +99,10 @@ pub fn check(
     })?;
     let snapshots = repo.snapshots()?.snapshots;
     report.snapshots = snapshots.len() as u64;
+    report.affected += losses.count();
+    report.snapshots_affected = losses.snapshot_count();
+    report.losses = losses.in_words(&snapshots);
+    report.losses.iter().for_each(|loss| tell_loss(loss, observer));
     if depth == Depth::Data {
         images::check(repo, &snapshots, program, &mut report, observer)?;
     }
@@ -97,10 +123,6 @@ fn tell(found: CheckEvent, report: &mut Report, observer: &dyn Observer) {
             let name = format!("packs/{pack}").into_bytes();
             (&mut report.damaged, "pack-damaged", String::new(), name, why)
         }
-        CheckEvent::Affected { snapshot, part, path, why } => {
-            let part = format!("{}:{part}", &snapshot.to_string()[..8]);
-            (&mut report.affected, "affected", part, path, why)
-        }
         CheckEvent::Foreign { name } => {
             let why = "is none of ours; it is never read and never deleted".to_owned();
             (&mut report.foreign, "foreign", String::new(), name.into_bytes(), why)
@@ -110,4 +132,13 @@ fn tell(found: CheckEvent, report: &mut Report, observer: &dyn Observer) {
     };
     *count += 1;
     observer.observe(&Event::Problem { part, path, code: code.to_owned(), message });
+}
+
+fn tell_loss(loss: &Loss, observer: &dyn Observer) {
+    observer.observe(&Event::Problem {
+        part: loss.part.clone(),
+        path: loss.path.clone(),
+        code: "affected".to_owned(),
+        message: loss.message(),
+    });
 }

@@ -39,6 +39,8 @@ pub struct Catalogue {
     keys: Arc<Keys>,
     /// All packs of the listing, with their sizes.
     packs: HashMap<PackId, u64>,
+    /// Packs of the listing that have another size than some index says, with their sizes.
+    resized: HashMap<PackId, u64>,
     condemned: HashSet<PackId>,
     /// Packs that were there once, are not now, and that nobody condemned.
     lost: HashSet<PackId>,
@@ -86,10 +88,11 @@ impl Catalogue {
         let damaged = damaged.iter().filter_map(|pack| pack.parse().ok()).collect();
         let damaged = RwLock::new(damaged);
         let index = RwLock::new(loader.finish_index()?);
-        let Loader { keys, packs, listed, live, tail, report, .. } = loader;
+        let Loader { keys, packs, resized, listed, live, tail, report, .. } = loader;
         Ok(Self {
             keys: keys.clone(),
             packs,
+            resized,
             condemned,
             lost,
             damaged,
@@ -109,6 +112,12 @@ impl Catalogue {
     /// All packs of the listing, with their sizes.
     pub const fn packs(&self) -> &HashMap<PackId, u64> {
         &self.packs
+    }
+
+    /// Packs of the listing that have another size than some index says, with their sizes. Nothing
+    /// is read from them.
+    pub const fn resized(&self) -> &HashMap<PackId, u64> {
+        &self.resized
     }
 
     /// Packs that some deleter had condemned when this was loaded.
@@ -250,6 +259,8 @@ struct Loader<'a> {
     state: &'a State,
     keys: &'a Arc<Keys>,
     packs: HashMap<PackId, u64>,
+    /// Those of another size than some index says.
+    resized: HashMap<PackId, u64>,
     stored: StoredIndex,
     /// Packs that the local index or this load knows.
     known: HashSet<PackId>,
@@ -278,6 +289,7 @@ impl<'a> Loader<'a> {
             state,
             keys,
             packs,
+            resized: HashMap::new(),
             stored,
             known: HashSet::new(),
             absent: HashSet::new(),
@@ -305,7 +317,8 @@ impl<'a> Loader<'a> {
     fn is_whole(&mut self, entry: &PackEntry) -> bool {
         let is_whole = self.packs.get(&entry.pack) == Some(&entry.bytes);
         if !is_whole {
-            let _ = self.packs.remove(&entry.pack);
+            let listed = self.packs.remove(&entry.pack);
+            self.resized.extend(listed.map(|bytes| (entry.pack, bytes)));
             let _ = self.absent.insert(entry.pack);
         }
         is_whole

@@ -7,43 +7,64 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::{
-    backend::{Folder, ObjectName},
+    backend::{self, Folder, ObjectName},
     crypto::object::open_object,
     format::envelope::Kind,
     id::{ChunkId, ObjectId, PackId, SnapshotId},
     repo::{
-        Error, Repository,
+        Error, Repository, Snapshot,
+        affected::Affected,
+        bad_blobs::BadBlobs,
         catalogue::Catalogue,
-        closure::Closure,
         index_object::IndexObjectReader,
         keyring,
+        last_read::LastRead,
         object::{self, OBJECT_BYTES_MAX},
         pack_check, pack_table,
         reader::Reader,
-        snapshots,
+        snapshots, tombstones,
     },
 };
+
+pub use crate::repo::last_read::Share;
+
+/// How often the walk over all records begins again because a prune moved data under it.
+const WALKS_MAX: usize = 3;
+/// Affected things that are told one by one, over all snapshots.
+const AFFECTED_TOLD_MAX: usize = 100_000;
 
 /// What a check sees.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum CheckEvent {
-    /// Work ahead, in packs and bytes.
-    Plan { packs: u64, bytes: u64 },
+    /// Work ahead: packs, their bytes, and how many of these are read in full.
+    Plan { packs: u64, bytes: u64, bytes_to_read: u64 },
     /// A pack is done.
     Progress { bytes: u64 },
+    /// What this machine has read of the packs, now and earlier: when the one that was read longest
+    /// ago was read, and how many never were.
+    ReadSoFar { oldest: Option<i64>, never: u64 },
     /// An object that does not open.
     Damaged { name: ObjectName, why: String },
     /// One of two copies is gone or damaged; the other one serves.
     CopyLost { name: ObjectName, why: String },
-    /// A pack of which these chunks are lost.
+    /// A pack that does not give back these chunks. Another pack may have copies of them.
     PackDamaged { pack: PackId, chunks: usize, why: String },
     /// Something that a snapshot cannot give back any more.
     Affected { snapshot: SnapshotId, part: String, path: Vec<u8>, why: String },
+    /// So many more, beyond those that were told.
+    AffectedBesides { count: u64 },
     /// A name that is none of ours.
     Foreign { name: String },
     /// Something worth knowing that harms nothing.
     Note { text: String },
+}
+
+impl CheckEvent {
+    /// Whether it tells how far the check is, and nothing of what it found.
+    pub const fn is_progress(&self) -> bool {
+        matches!(self, Self::Plan { .. } | Self::Progress { .. } | Self::ReadSoFar { .. })
+    }
 }
 
 /// How much a check reads.
@@ -54,6 +75,9 @@ pub enum Depth {
     Structure,
     /// Every blob and chunk as well.
     Data,
+    /// Every object, and every blob and chunk of a share of the packs: those that were read longest
+    /// ago. Runs add up to everything.
+    Share(Share),
 }
 
 /// A check under way.
@@ -77,9 +101,8 @@ pub fn run(
     check.index_objects()?;
     check.single_objects(Folder::Tombstones, Kind::Tombstone)?;
     check.single_objects(Folder::Forgotten, Kind::Forgotten)?;
-    let lost = check.packs(depth)?;
-    let records = check.records()?;
-    check.closures(&records, &lost)?;
+    let bad = check.packs(depth)?;
+    check.closures(&bad)?;
     check.rollback()
 }
 
@@ -131,32 +154,71 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Checks every pack, and returns the chunks that are nowhere else.
-    fn packs(&mut self, depth: Depth) -> Result<HashSet<ChunkId>, Error> {
-        let mut packs: Vec<_> =
-            self.catalogue.packs().iter().map(|(pack, bytes)| (*pack, *bytes)).collect();
+    /// Checks every pack, and returns the blobs that do not give back what they should.
+    fn packs(&mut self, depth: Depth) -> Result<BadBlobs, Error> {
+        let (env, state) = (&self.repo.env, &self.repo.state);
+        let catalogue = self.catalogue.clone();
+        let listed = catalogue.packs().iter().chain(catalogue.resized());
+        let mut packs: Vec<_> = listed.map(|(pack, bytes)| (*pack, *bytes)).collect();
         packs.sort();
+        let mut last_read = LastRead::load(env, state);
+        let mut chosen = chosen(depth, &last_read, &packs);
+        // What an earlier check found damaged is read again, and told again.
+        let damaged_before = self.repo.writer_state()?.damaged_packs;
+        let is_suspect = |pack: &&PackId| damaged_before.contains(&pack.to_string());
+        chosen.extend(packs.iter().map(|(pack, _)| pack).filter(is_suspect));
         let bytes = packs.iter().map(|(_, bytes)| bytes).sum();
-        self.tell(CheckEvent::Plan { packs: packs.len() as u64, bytes });
-        let mut bad = pack_check::BadChunks::default();
-        // Without its data a pack cannot be acquitted of what an earlier check found.
-        let mut damaged = match depth {
-            Depth::Data => BTreeSet::new(),
-            Depth::Structure => self.repo.writer_state()?.damaged_packs,
-        };
-        let (env, keys) = (&self.repo.env, &self.repo.keys);
-        let observe = &mut *self.observe;
-        pack_check::run(env, keys, &packs, depth, &mut |report| {
-            observe(CheckEvent::Progress { bytes: report.bytes });
-            if let Some(why) = report.why {
-                let _ = damaged.insert(report.pack.to_string());
-                let chunks = report.bad.len();
-                observe(CheckEvent::PackDamaged { pack: report.pack, chunks, why });
+        let to_read = packs.iter().filter(|(pack, _)| chosen.contains(pack));
+        let bytes_to_read = to_read.map(|(_, bytes)| bytes).sum();
+        self.tell(CheckEvent::Plan { packs: packs.len() as u64, bytes, bytes_to_read });
+
+        let now = last_read.later_than_all(env.clock.now());
+        let mut bad = BadBlobs::default();
+        let mut reports = Vec::new();
+        let is_read = |pack: &PackId| chosen.contains(pack);
+        let done = pack_check::run((env, &catalogue), &packs, &is_read, &mut |mut report| {
+            (self.observe)(CheckEvent::Progress { bytes: report.bytes });
+            bad.add(report.pack, std::mem::take(&mut report.bad));
+            if report.was_read {
+                last_read.note(report.pack, now);
             }
-            bad.add(report.pack, report.bad);
-        })?;
+            if report.why.is_some() {
+                reports.push(report);
+            }
+        });
+        // What was read counts, also when there was no time for the rest.
+        last_read.save(env, state, &packs)?;
+        done?;
+        if depth != Depth::Structure {
+            let (oldest, never) = (last_read.oldest(&packs), last_read.never_read(&packs));
+            self.tell(CheckEvent::ReadSoFar { oldest, never });
+        }
+        let mut damaged = BTreeSet::new();
+        for report in self.without_pruned(reports)? {
+            let _ = damaged.insert(report.pack.to_string());
+            let (pack, chunks) = (report.pack, report.chunks_bad);
+            let why = report.why.unwrap_or_default();
+            self.tell(CheckEvent::PackDamaged { pack, chunks, why });
+        }
         self.remember(damaged)?;
-        Ok(bad.lost(&self.catalogue)?)
+        Ok(bad)
+    }
+
+    /// Leaves out packs that a prune took away while they were read.
+    fn without_pruned(
+        &self,
+        mut reports: Vec<pack_check::PackReport>,
+    ) -> Result<Vec<pack_check::PackReport>, Error> {
+        let backend = self.repo.env.backend.as_ref();
+        let is_gone = |pack| {
+            let size = backend.size(&ObjectName::Pack(pack));
+            matches!(size, Err(backend::Error::Missing { .. }))
+        };
+        if reports.iter().any(|report| is_gone(report.pack)) {
+            let condemned = tombstones::condemned(backend, &self.repo.keys, self.catalogue.live())?;
+            reports.retain(|report| !condemned.contains(&report.pack) || !is_gone(report.pack));
+        }
+        Ok(reports)
     }
 
     /// Has the next backup store anew what it finds of these packs in the sources.
@@ -165,7 +227,7 @@ impl Check<'_> {
         if state.damaged_packs == damaged {
             return Ok(());
         }
-        if !damaged.is_empty() {
+        if !damaged.is_subset(&state.damaged_packs) {
             state.loss_noticed = Some(self.repo.env.clock.now());
         }
         state.damaged_packs = damaged;
@@ -217,36 +279,57 @@ impl Check<'_> {
     }
 
     /// Walks all that the records reach, and tells what of it is gone.
-    fn closures(
-        &mut self,
-        records: &[snapshots::Snapshot],
-        lost: &HashSet<ChunkId>,
-    ) -> Result<(), Error> {
-        let backend = self.repo.env.backend.clone();
-        let reader = Reader::new(backend, self.catalogue.clone(), None);
-        let mut closure = Closure::new(&reader);
-        for snapshot in records {
-            for part in &snapshot.record.parts {
-                let mut affected: BTreeMap<Vec<u8>, String> = BTreeMap::new();
-                let catalogue = &self.catalogue;
-                let unreadable = closure.part(part, &mut |path, id| {
-                    let is_gone = lost.contains(id)
-                        || !matches!(catalogue.copies(id).as_deref(), Ok([_, ..]));
-                    if is_gone {
-                        let why = format!("chunk {id} is in no pack");
-                        let _ = affected.entry(path.to_vec()).or_insert(why);
-                    }
-                });
-                for item in unreadable {
-                    let _ = affected.entry(item.path).or_insert(item.why);
+    fn closures(&mut self, bad: &BadBlobs) -> Result<(), Error> {
+        let records = self.records()?;
+        for attempt in 1.. {
+            let (mut events, mut more) = (Vec::new(), 0);
+            self.walk(&records, bad, &mut |event| match events.len() {
+                AFFECTED_TOLD_MAX.. => more += 1,
+                _ => events.push(event),
+            })?;
+            if events.is_empty() || attempt == WALKS_MAX || !self.reload_if_pruned()? {
+                events.into_iter().for_each(|event| self.tell(event));
+                if more > 0 {
+                    self.tell(CheckEvent::AffectedBesides { count: more });
                 }
-                for (path, why) in affected {
-                    let part = part.name.clone();
-                    self.tell(CheckEvent::Affected { snapshot: snapshot.id, part, path, why });
-                }
+                break;
             }
         }
         Ok(())
+    }
+
+    fn walk(
+        &self,
+        records: &[snapshots::Snapshot],
+        bad: &BadBlobs,
+        tell: &mut dyn FnMut(CheckEvent),
+    ) -> Result<(), Error> {
+        let catalogue = &self.catalogue;
+        let reader = Reader::new(self.repo.env.backend.clone(), catalogue.clone(), None);
+        let is_lost = |id: &ChunkId| bad.is_lost(catalogue, id);
+        let mut affected = Affected::new(&reader, &is_lost);
+        for Snapshot { id, record } in records {
+            for part in &record.parts {
+                affected.part(part, &mut |path, why| {
+                    let (part, path, why) = (part.name.clone(), path.to_vec(), why.to_owned());
+                    tell(CheckEvent::Affected { snapshot: *id, part, path, why });
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the repository anew if packs that were there are gone.
+    fn reload_if_pruned(&mut self) -> Result<bool, Error> {
+        let listed = object::names(self.repo.env.backend.as_ref(), Folder::Packs)?;
+        let listed: HashSet<_> = listed.into_iter().collect();
+        let is_whole =
+            self.catalogue.packs().keys().all(|pack| listed.contains(&ObjectName::Pack(*pack)));
+        if !is_whole {
+            self.repo.forget_catalogue();
+            self.catalogue = self.repo.catalogue()?;
+        }
+        Ok(!is_whole)
     }
 
     /// Compares the highest counters of all writers with those seen before: fewer means that
@@ -268,6 +351,15 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The packs that are read in full.
+fn chosen(depth: Depth, last_read: &LastRead, packs: &[(PackId, u64)]) -> HashSet<PackId> {
+    match depth {
+        Depth::Structure => HashSet::new(),
+        Depth::Data => packs.iter().map(|(pack, _)| *pack).collect(),
+        Depth::Share(share) => last_read.choose(packs, share).into_iter().collect(),
     }
 }
 

@@ -118,8 +118,8 @@ impl<'a> Closure<'a> {
     }
 }
 
-/// What tells one node from all others.
-fn identity(node: &Stream) -> [u8; 32] {
+/// What tells one stream from all others.
+pub(super) fn identity(node: &Stream) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     let _ = hasher.update(&[node.depth]);
     for id in &node.ids {

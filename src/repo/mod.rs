@@ -9,6 +9,8 @@
 //! Invariants: nothing that exists is ever written to; only `commit` publishes a snapshot; a local
 //! index that is wrong in any way is dropped and filled again, and never causes a deletion.
 
+mod affected;
+mod bad_blobs;
 mod blob_cache;
 pub mod catalogue;
 pub mod check;
@@ -17,6 +19,8 @@ mod commit;
 pub mod image;
 mod index_object;
 mod keyring;
+mod known_tables;
+mod last_read;
 mod object;
 mod pack_check;
 mod pack_table;

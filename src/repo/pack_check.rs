@@ -1,20 +1,24 @@
 //! Proving packs: header, trailer and table; with data, every blob, every chunk, and the padding.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use crossbeam_channel::bounded;
 
 use crate::{
     backend::{Backend, ObjectName},
-    chunk::{self, compress},
+    chunk::compress,
     crypto::{keys::Keys, seal::Role},
     format::table::{Blob, TRAILER_SEALED_BYTES, Table},
-    id::{ChunkId, PackId},
+    id::PackId,
     limits::BLOB_PLAIN_BYTES_MAX,
     repo::{
         Environment, Error,
+        bad_blobs::Bad,
         catalogue::Catalogue,
-        check::Depth,
+        known_tables,
         pack_table::{self, PackKey},
     },
 };
@@ -25,64 +29,129 @@ pub struct PackReport {
     pub bytes: u64,
     /// Why it is damaged, if it is.
     pub why: Option<String>,
-    /// Chunks that this pack does not give back.
-    pub bad: Vec<ChunkId>,
+    pub bad: Bad,
+    /// Chunks in the bad blobs.
+    pub chunks_bad: usize,
+    /// Whether all of it was read.
+    pub was_read: bool,
 }
 
-/// Checks packs on all processors; reports come in no particular order, on the calling thread.
+/// Checks packs on all processors, and those in full that `is_read` chooses or whose end is
+/// damaged. Reports come in no particular order, on the calling thread.
+///
+/// Of a pack whose own table does not open, or whose size is not that of the index, the table in
+/// an index object says where its blobs are.
 pub fn run(
-    env: &Environment,
-    keys: &Keys,
+    repo: (&Environment, &Catalogue),
     packs: &[(PackId, u64)],
-    depth: Depth,
+    is_read: &(dyn Fn(&PackId) -> bool + Sync),
     report: &mut dyn FnMut(PackReport),
 ) -> Result<(), Error> {
+    let (env, catalogue) = repo;
     let workers = std::thread::available_parallelism().map_or(2, usize::from).min(8);
-    let next = std::sync::atomic::AtomicUsize::new(0);
+    let next = AtomicUsize::new(0);
     let (reports, queue) = bounded(workers);
+    let mut without_table = HashMap::new();
+    let check_one = |pack: &PackId, bytes: u64| {
+        let known = catalogue.packs().get(pack);
+        match check(env.backend.as_ref(), catalogue.keys(), (*pack, bytes), is_read(pack)) {
+            Ok(report) if known == Some(&bytes) => Ok(report),
+            Ok(_) => {
+                Err((*pack, bytes, format!("has {bytes} bytes, the index knows another size")))
+            }
+            Err(error) => Err((*pack, bytes, error.to_string())),
+        }
+    };
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            let (reports, next) = (reports.clone(), &next);
+            let (reports, next, check_one) = (reports.clone(), &next, &check_one);
             let _ = scope.spawn(move || {
-                while !env.stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                while !env.stop.load(Relaxed) {
+                    let at = next.fetch_add(1, Relaxed);
                     let Some((pack, bytes)) = packs.get(at) else { break };
-                    let one = check(env.backend.as_ref(), keys, *pack, *bytes, depth);
-                    if reports.send(one).is_err() {
+                    if reports.send(check_one(pack, *bytes)).is_err() {
                         break;
                     }
                 }
             });
         }
         drop(reports);
-        queue.iter().for_each(report);
+        for checked in &queue {
+            match checked {
+                Ok(checked) => report(checked),
+                Err((pack, bytes, why)) => drop(without_table.insert(pack, (bytes, why))),
+            }
+        }
     });
-    if env.stop.load(std::sync::atomic::Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
+    by_index_tables(env, catalogue, without_table, report)
+}
+
+/// Checks packs whose own table cannot be used by the tables that index objects repeat.
+fn by_index_tables(
+    env: &Environment,
+    catalogue: &Catalogue,
+    mut packs: HashMap<PackId, (u64, String)>,
+    report: &mut dyn FnMut(PackReport),
+) -> Result<(), Error> {
+    let (backend, keys) = (env.backend.as_ref(), catalogue.keys());
+    if !packs.is_empty() {
+        known_tables::for_each(backend, catalogue, &mut |entry, table| {
+            stop_if_asked(env)?;
+            let Some((bytes, why)) = packs.remove(&entry.pack) else { return Ok(()) };
+            let mut checked = PackReport::damaged(entry.pack, bytes, why);
+            let key = PackKey::new(keys, entry.pack, entry.epoch)?;
+            let opened = Opened { backend, keys, pack: entry.pack, bytes, key };
+            check_blobs(&opened, table, &mut checked)?;
+            report(checked);
+            Ok(())
+        })?;
+    }
+    stop_if_asked(env)?;
+    for (pack, (bytes, why)) in packs {
+        let why = format!("{why}; no index says what is in it");
+        report(PackReport { bad: Bad::All, ..PackReport::damaged(pack, bytes, why) });
+    }
+    Ok(())
+}
+
+fn stop_if_asked(env: &Environment) -> Result<(), Error> {
+    if env.stop.load(Relaxed) { Err(Error::Stopped) } else { Ok(()) }
 }
 
 /// Proves one pack with all that is in it.
 pub fn verify(backend: &dyn Backend, keys: &Keys, pack: PackId, bytes: u64) -> Result<(), Error> {
-    match check(backend, keys, pack, bytes, Depth::Data).why {
+    match check(backend, keys, (pack, bytes), true)?.why {
         Some(why) => Err(Error::Corrupt { name: ObjectName::Pack(pack).to_string(), why }),
         None => Ok(()),
     }
 }
 
-fn check(backend: &dyn Backend, keys: &Keys, pack: PackId, bytes: u64, depth: Depth) -> PackReport {
-    let mut report = PackReport { pack, bytes, why: None, bad: Vec::new() };
-    match pack_table::read(backend, keys, pack, bytes) {
-        Err(error) => report.why = Some(error.to_string()),
-        Ok((entry, table)) if depth == Depth::Data => {
-            let data = PackKey::new(keys, pack, entry.epoch).and_then(|key| {
-                check_data(&Opened { backend, keys, pack, bytes, key }, &table, &mut report)
-            });
-            if let Err(error) = data {
-                let _ = report.why.get_or_insert(error.to_string());
-            }
+/// # Errors
+/// If the pack's own table cannot be used.
+fn check(
+    backend: &dyn Backend,
+    keys: &Keys,
+    (pack, bytes): (PackId, u64),
+    is_read: bool,
+) -> Result<PackReport, Error> {
+    let (entry, table) = pack_table::read(backend, keys, pack, bytes)?;
+    let mut report = PackReport { why: None, ..PackReport::damaged(pack, bytes, String::new()) };
+    report.was_read = is_read;
+    if is_read {
+        let key = PackKey::new(keys, pack, entry.epoch)?;
+        let opened = Opened { backend, keys, pack, bytes, key };
+        check_blobs(&opened, &table, &mut report)?;
+        if let Err(error) = check_padding(&opened) {
+            let _ = report.why.get_or_insert(error.to_string());
         }
-        Ok(_) => {}
     }
-    report
+    Ok(report)
+}
+
+impl PackReport {
+    fn damaged(pack: PackId, bytes: u64, why: String) -> Self {
+        Self { pack, bytes, why: Some(why), bad: Bad::default(), chunks_bad: 0, was_read: true }
+    }
 }
 
 /// A pack whose key is known.
@@ -94,17 +163,19 @@ struct Opened<'a> {
     key: PackKey,
 }
 
-fn check_data(pack: &Opened<'_>, table: &[u8], report: &mut PackReport) -> Result<(), Error> {
+fn check_blobs(pack: &Opened<'_>, table: &[u8], report: &mut PackReport) -> Result<(), Error> {
     for blob in Table::parse(table)?.blobs() {
-        if let Err(error) = check_blob(pack, &blob) {
-            report.bad.extend(blob.chunks().map(|chunk| chunk.id));
+        if let Err(error) = open_blob(pack, &blob) {
+            report.bad.add(blob.number);
+            report.chunks_bad += blob.chunk_count();
             let _ = report.why.get_or_insert(format!("blob {}: {error}", blob.number));
         }
     }
-    check_padding(pack)
+    Ok(())
 }
 
-fn check_blob(pack: &Opened<'_>, blob: &Blob<'_>) -> Result<(), Error> {
+/// Returns the plaintext of a blob, each of whose chunks was compared with its id.
+fn open_blob(pack: &Opened<'_>, blob: &Blob<'_>) -> Result<Vec<u8>, Error> {
     let corrupt = |why: &str| Error::Corrupt {
         name: format!("blob {} of pack {}", blob.number, pack.pack),
         why: why.to_owned(),
@@ -121,7 +192,7 @@ fn check_blob(pack: &Opened<'_>, blob: &Blob<'_>) -> Result<(), Error> {
             return Err(corrupt("a chunk differs from its id"));
         }
     }
-    if end == plain.len() { Ok(()) } else { Err(corrupt("is longer than its chunks")) }
+    if end == plain.len() { Ok(plain) } else { Err(corrupt("is longer than its chunks")) }
 }
 
 fn check_padding(pack: &Opened<'_>) -> Result<(), Error> {
@@ -140,28 +211,4 @@ fn check_padding(pack: &Opened<'_>) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Corrupt { name: name.to_string(), why: "its padding is not zero".to_owned() })
-}
-
-/// Chunks that some pack does not give back.
-#[derive(Default)]
-pub struct BadChunks(HashMap<ChunkId, HashSet<PackId>>);
-
-impl BadChunks {
-    /// Adds what a pack does not give back.
-    pub fn add(&mut self, pack: PackId, chunks: Vec<ChunkId>) {
-        for id in chunks {
-            let _ = self.0.entry(id).or_default().insert(pack);
-        }
-    }
-
-    /// Returns those of which no other pack has a copy.
-    pub fn lost(&self, catalogue: &Catalogue) -> Result<HashSet<ChunkId>, chunk::Error> {
-        let mut lost = HashSet::new();
-        for (id, bad) in &self.0 {
-            if catalogue.copies(id)?.iter().all(|copy| bad.contains(&copy.pack)) {
-                let _ = lost.insert(*id);
-            }
-        }
-        Ok(lost)
-    }
 }

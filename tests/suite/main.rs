@@ -4,6 +4,8 @@
 //! The modules are marked as tests, so that lints take what helps a test for one.
 
 #[cfg(test)]
+mod checks;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod crashes;

@@ -17,7 +17,7 @@ use stillpoint::{
     format::record::Storage,
     ops::{backup, event::Silent},
     repo::{
-        CheckEvent, Repository,
+        Repository,
         check::{self, Depth},
     },
 };
@@ -70,10 +70,7 @@ fn the_repository_of_the_spec_restores_with_either_credential() {
             assert!(expected.contains(&described), "{described}");
         }
         check::run(&repo, Depth::Data, &mut |event| {
-            assert!(
-                matches!(event, CheckEvent::Plan { .. } | CheckEvent::Progress { .. }),
-                "{event:?}"
-            );
+            assert!(event.is_progress(), "{event:?}");
         })
         .unwrap();
     }
