@@ -20,7 +20,7 @@ use crate::{
         restore::tree::Acts,
     },
     repo::Repository,
-    sink::files::Overwrite,
+    sink::files::{Chooser, Overwrite},
 };
 
 /// What is restored, and where to.
@@ -37,6 +37,13 @@ pub struct Request {
     pub min_free_bytes: u64,
     /// Our own program, which checks databases in processes of their own.
     pub program: PathBuf,
+}
+
+impl Request {
+    /// Whether no pattern chooses.
+    fn takes_all(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
 }
 
 /// What becomes of entries below a restored part that the snapshot does not hold.
@@ -124,6 +131,7 @@ pub fn run(
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
     let env = repo.environment();
+    let parts = &chosen(parts, request)?;
     space::check(repo, parts, request)?;
     let target = env.disk.create_root(&request.target, 0o755).map_err(|source| Error::Io {
         action: "open the target",
@@ -149,6 +157,7 @@ pub fn plan(
     request: &Request,
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
+    let parts = &chosen(parts, request)?;
     space::check(repo, parts, request)?;
     observer.observe(&Event::Phase { phase: Phase::Plan, item: String::new() });
     // Nothing can differ in a target that does not exist.
@@ -159,7 +168,10 @@ pub fn plan(
             (PartContent::Tree { root, .. }, Some(target)) => {
                 tree::restore(&Run { repo, request, observer, target }, part, root, Acts::Plan)?
             }
-            _ => whole(part),
+            (PartContent::Database { image, .. }, Some(target)) => {
+                database::plan(&Run { repo, request, observer, target }, part, image)?
+            }
+            _ => whole(repo, part, request)?,
         };
         planned.name.clone_from(&part.name);
         planned.path = place(request, part);
@@ -168,17 +180,38 @@ pub fn plan(
     Ok(report)
 }
 
-fn whole(part: &Part) -> RestoredPart {
-    let Totals { files, folders, others, bytes, .. } = part.totals;
+/// The parts without the databases that the patterns leave out. A database goes by the names of its
+/// part and of its file; of folders the patterns choose what is in them.
+fn chosen<'a>(parts: &[PartAt<'a>], request: &Request) -> Result<Vec<PartAt<'a>>, Error> {
+    let chooser = Chooser::new(&request.include, &request.exclude)?;
+    let is_chosen = |at: &&PartAt<'a>| match at.part.content {
+        PartContent::Tree { .. } => true,
+        PartContent::Database { .. } => {
+            chooser.takes(&[&at.part.name, &format!("{}.db", at.part.name)])
+        }
+    };
+    Ok(parts.iter().filter(is_chosen).copied().collect())
+}
+
+/// What is restored of a part where nothing is yet.
+fn whole(repo: &Repository, part: &Part, request: &Request) -> Result<RestoredPart, Error> {
     let is_database = matches!(part.content, PartContent::Database { .. });
-    RestoredPart {
+    let totals = match &part.content {
+        PartContent::Tree { root, .. } if !request.takes_all() => {
+            let chooser = Chooser::new(&request.include, &request.exclude)?;
+            space::chosen_totals(repo.fetcher()?.as_ref(), root, &chooser)
+        }
+        _ => part.totals,
+    };
+    let Totals { files, folders, others, bytes, .. } = totals;
+    Ok(RestoredPart {
         files: if is_database { 0 } else { files },
         databases: u64::from(is_database),
         folders,
         others,
         bytes_written: bytes,
         ..RestoredPart::default()
-    }
+    })
 }
 
 /// Where a part lands.

@@ -2,7 +2,7 @@
 //! cases do is tested elsewhere.
 
 #[path = "cli/shop.rs"]
-mod shop;
+pub(crate) mod shop;
 
 use std::{io::Read, time::Duration};
 

@@ -19,7 +19,7 @@ pub struct RestoreArgs {
     /// Restore only this part; may be repeated
     #[arg(long, value_name = "NAME")]
     pub part: Vec<String>,
-    /// Restore only what matches, as in .gitignore
+    /// Restore only what matches, as in .gitignore; a database goes by NAME and NAME.db
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
     /// Leave out what matches, as in .gitignore

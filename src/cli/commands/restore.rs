@@ -14,8 +14,9 @@ use crate::{
         text,
     },
     config::Config,
-    format::record::Outcome,
+    format::record::{Outcome, PartContent},
     ops::{
+        self,
         event::Observer,
         moment::{Moment, PartAt},
         restore::{self, Extra, Report, Request, RestoredPart, Verify},
@@ -66,6 +67,11 @@ fn parts<'a>(
     args: &RestoreArgs,
 ) -> Result<Vec<PartAt<'a>>, Error> {
     let mut parts = selection.parts(moment)?;
+    let is_database = |at: &PartAt<'_>| matches!(at.part.content, PartContent::Database { .. });
+    if let Some(at) = parts.iter().find(|at| is_database(at) && !selection.path().is_empty()) {
+        let (part, path) = (at.part.name.clone(), selection.path().join(&b'/'));
+        return Err(ops::Error::UnknownPath { part, path }.into());
+    }
     if !args.part.is_empty() {
         for name in &args.part {
             let _ = moment.part(name, &selection.selector.text)?;

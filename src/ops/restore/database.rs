@@ -10,7 +10,7 @@ use crate::{
         restore::{RestoredPart, Run, Verify, place},
         with_causes,
     },
-    sink::sqlite::{self, DatabaseSink},
+    sink::sqlite::{self, DatabaseSink, Present},
     source::sqlite_check::{CheckProgram, Depth, Verdict},
 };
 
@@ -19,8 +19,7 @@ pub fn restore(run: &Run<'_>, part: &Part, image: &Image) -> Result<RestoredPart
     let place = place(run.request, part);
     let name = place.file_name().expect("a part's place ends with its name");
     let env = run.repo.environment();
-    let bytes = u64::from(image.page_count) * u64::from(image.page_bytes);
-    let meter = Meter::new(run.observer, env.clock.as_ref()).with_totals(bytes, 1);
+    let meter = Meter::new(run.observer, env.clock.as_ref()).with_totals(image.bytes(), 1);
     let fetch = run.repo.fetcher()?;
     let sink = DatabaseSink {
         disk: env.disk.as_ref(),
@@ -30,10 +29,9 @@ pub fn restore(run: &Run<'_>, part: &Part, image: &Image) -> Result<RestoredPart
         observe: &|bytes| meter.add(bytes, 0, part.name.as_bytes()),
     };
     let mut restored = RestoredPart::default();
-    match sink.restore(image, run.target, name) {
-        Ok(bytes_written) => {
-            restored.databases = 1;
-            restored.bytes_written = bytes_written;
+    match sink.restore_unless_kept(image, (run.target, name), run.request.overwrite) {
+        Ok(written) => {
+            count(&mut restored, written);
             if run.request.verify == Verify::QuickCheck {
                 check(run, part, &place, &mut restored)?;
             }
@@ -42,6 +40,37 @@ pub fn restore(run: &Run<'_>, part: &Part, image: &Image) -> Result<RestoredPart
         Err(error) => restored.add_problem(run, part, b"", ("not-restored", with_causes(&error))),
     }
     Ok(restored)
+}
+
+/// Says what [`restore`] would do.
+pub fn plan(run: &Run<'_>, part: &Part, image: &Image) -> Result<RestoredPart, Error> {
+    let mut planned = RestoredPart::default();
+    match is_kept(run, part, image) {
+        Ok(is_kept) => count(&mut planned, (!is_kept).then(|| image.bytes())),
+        Err(sqlite::Error::Stopped) => return Err(Error::Stopped),
+        Err(error) => planned.add_problem(run, part, b"", ("not-readable", with_causes(&error))),
+    }
+    Ok(planned)
+}
+
+/// Whether what is at the place of this part stays.
+pub fn is_kept(run: &Run<'_>, part: &Part, image: &Image) -> Result<bool, sqlite::Error> {
+    let env = run.repo.environment();
+    let place = place(run.request, part);
+    let name = place.file_name().expect("a part's place ends with its name");
+    let (disk, keys) = (env.disk.as_ref(), run.repo.keys());
+    let present = Present { disk, keys, stop: env.stop.as_ref() };
+    present.is_kept(image, (run.target, name), run.request.overwrite)
+}
+
+fn count(restored: &mut RestoredPart, written: Option<u64>) {
+    match written {
+        Some(bytes) => {
+            restored.databases = 1;
+            restored.bytes_written = bytes;
+        }
+        None => restored.kept = 1,
+    }
 }
 
 /// Asks SQLite whether the restored database is sound.

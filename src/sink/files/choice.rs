@@ -39,6 +39,15 @@ impl Chooser {
         if self.include.is_none() { Choice::Take } else { Choice::Look }
     }
 
+    /// Whether something that goes by these names is restored: no name is left out, and one is
+    /// asked for.
+    pub fn takes(&self, names: &[&str]) -> bool {
+        let is_in = |patterns: &Gitignore| {
+            names.iter().any(|name| matches!(patterns.matched(name, false), Match::Ignore(_)))
+        };
+        !is_in(&self.exclude) && self.include.as_ref().is_none_or(is_in)
+    }
+
     /// What to do with the entry at this path below the root, in a folder chosen like that.
     pub fn choose(&self, above: Choice, path: &[u8], is_dir: bool) -> Choice {
         let path = Path::new(OsStr::from_bytes(path));
@@ -83,6 +92,23 @@ mod tests {
 
         assert_eq!(chooser.root(), Choice::Take);
         assert_eq!(chooser.choose(Choice::Take, b"a", false), Choice::Take);
+    }
+
+    #[test]
+    fn what_has_two_names_is_asked_for_by_either_and_left_out_by_either() {
+        let names = ["pos", "pos.db"];
+
+        for (include, exclude, taken) in [
+            (&[][..], &[][..], true),
+            (&["pos"], &[], true),
+            (&["*.db"], &[], true),
+            (&["2026/"], &[], false),
+            (&[], &["*.db"], false),
+            (&["pos"], &["pos.db"], false),
+            (&[], &["/uploads"], true),
+        ] {
+            assert_eq!(chooser(include, exclude).takes(&names), taken, "{include:?} {exclude:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod verdict;
 
 use std::{ffi::OsStr, sync::atomic::AtomicBool};
 
+pub use choice::{Choice, Chooser};
 pub use restore::{plan_tree, restore_tree};
 pub(super) use target::marker_name as unfinished_name;
 

@@ -11,6 +11,7 @@ use crate::{
         restore::{Acts, Restore},
         target::Opened,
     },
+    source::sqlite::is_overlaid,
 };
 
 /// What is to be done about an entry.
@@ -48,8 +49,19 @@ impl Restore<'_> {
             Overwrite::Never => Ok(Verdict::Keep),
             _ if stat.kind == FileKind::Dir => self.clear(dir, path, name),
             Overwrite::Always => Ok(Verdict::Replace),
+            Overwrite::Changed if self.is_overlaid(dir, name, entry)? => Ok(Verdict::Replace),
             Overwrite::Changed => Ok(self.compare(&stat, entry)),
         }
+    }
+
+    /// Whether something lies beside a database that SQLite would play into it, whatever the file
+    /// itself looks like.
+    fn is_overlaid(&self, dir: &Dir, name: &OsStr, entry: &Entry) -> Result<bool, Trouble> {
+        if !matches!(entry.content, Content::Database(_)) {
+            return Ok(false);
+        }
+        let overlaid = is_overlaid(self.sink.disk, dir, name);
+        overlaid.map_err(|error| Trouble::io("look at what lies beside", &error))
     }
 
     fn compare(&self, stat: &Stat, entry: &Entry) -> Verdict {

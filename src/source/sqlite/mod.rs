@@ -30,7 +30,7 @@ pub use child::run_child;
 pub use header::{HEADER_BYTES, is_database};
 pub(crate) use open::immutable_uri;
 pub use page_hashes::{ListName, PageHashes, RebuildError};
-pub use sighting::{COMPANIONS, Sighting, companion};
+pub use sighting::{COMPANIONS, Sighting, companion, is_overlaid};
 pub use spool::Spool;
 
 /// Why a database was not captured. None of them harms the database or other parts of the run.

@@ -30,6 +30,23 @@ pub fn companion(name: &OsStr, suffix: &str) -> OsString {
     companion
 }
 
+/// What SQLite would play into a database that it opens; a `-shm` is only a view of the `-wal`.
+const PLAYED_BACK: [&str; 2] = ["-wal", "-journal"];
+
+/// Whether something lies beside the database of this name that is played into it when it is
+/// opened next. Then its file alone does not say what it holds.
+pub fn is_overlaid(disk: &dyn Disk, at: &Dir, name: &OsStr) -> io::Result<bool> {
+    for suffix in PLAYED_BACK {
+        match disk.stat(at, &companion(name, suffix)) {
+            Ok(beside) if beside.kind == FileKind::File && beside.bytes == 0 => {}
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
 /// A database file that was found, and what `stat` said of it and of its `-wal`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
