@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod past;
 mod restore;
 mod values;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 
 pub use backup::{BackupArgs, TriggerArg};
 pub use check::CheckArgs;
+pub use past::{SchemaArgs, SqlArgs, TablesArgs};
 pub use restore::{OverwriteArg, RestoreArgs};
 pub use values::NamedPath;
 
@@ -115,6 +117,12 @@ pub enum Command {
     Stats,
     /// Show what differs between two snapshots
     Diff(DiffArgs),
+    /// Ask a past database in SQL, without restoring it
+    Sql(SqlArgs),
+    /// List the tables of a past database
+    Tables(TablesArgs),
+    /// Print the schema of a past database
+    Schema(SchemaArgs),
     /// Bring a snapshot or a moment back into a folder
     Restore(RestoreArgs),
     /// Verify the repository; exit code 30 if anything is damaged
@@ -280,6 +288,9 @@ impl Command {
             Self::Dump(_) => "dump",
             Self::Stats => "stats",
             Self::Diff(_) => "diff",
+            Self::Sql(_) => "sql",
+            Self::Tables(_) => "tables",
+            Self::Schema(_) => "schema",
             Self::Restore(_) => "restore",
             Self::Check(_) => "check",
             Self::RebuildIndex => "rebuild-index",

@@ -11,7 +11,8 @@ use crate::{
     backend, chunk,
     cli::exit_code::ExitCode,
     config::{self, Spot},
-    format, ops,
+    format,
+    ops::{self, past},
     repo::{self, image, tree},
 };
 
@@ -82,6 +83,12 @@ impl From<chunk::Error> for Error {
 
 impl From<format::Error> for Error {
     fn from(error: format::Error) -> Self {
+        Self::Ops(error.into())
+    }
+}
+
+impl From<ops::past::Error> for Error {
+    fn from(error: ops::past::Error) -> Self {
         Self::Ops(error.into())
     }
 }
@@ -172,8 +179,10 @@ fn wrapped<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError 
             ops::Error::Restore(error) => Some(error),
             ops::Error::Tree(tree::Error::Chunk(error)) => Some(error),
             ops::Error::Tree(tree::Error::Format(error)) => Some(error),
-            ops::Error::Image(image::Error::Chunk(error)) => Some(error),
-            ops::Error::Image(image::Error::Format(error)) => Some(error),
+            ops::Error::Image(image::Error::Chunk(error))
+            | ops::Error::Past(past::Error::Image(image::Error::Chunk(error))) => Some(error),
+            ops::Error::Image(image::Error::Format(error))
+            | ops::Error::Past(past::Error::Image(image::Error::Format(error))) => Some(error),
             _ => None,
         };
     }

@@ -218,6 +218,11 @@ impl Output {
     /// Writes bytes as they are. False: nobody reads any more.
     pub fn raw(&self, bytes: &[u8]) -> bool {
         self.write_out(bytes);
+        self.is_read()
+    }
+
+    /// Whether somebody still reads standard output.
+    pub fn is_read(&self) -> bool {
         let out = self.out();
         !out.closed && out.failed.is_none()
     }

@@ -37,6 +37,11 @@ impl Selection {
         Ok(Self { selector, snapshots: self.snapshots.clone() })
     }
 
+    /// All snapshots that it chooses from, oldest first.
+    pub fn snapshots(&self) -> &[Snapshot] {
+        &self.snapshots
+    }
+
     /// Chooses.
     pub fn moment(&self, compose: Compose) -> Result<Moment<'_>, Error> {
         Ok(self.selector.choose(&self.snapshots, compose)?)

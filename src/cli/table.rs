@@ -3,10 +3,12 @@
 //! When the width does not suffice, columns are left out in the order that they allow, then the one
 //! column that may be cut is cut. Without a width (a pipe, a file) nothing is left out.
 
+use std::borrow::Cow;
+
 /// A column.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Column {
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     pub align: Align,
     pub narrow: Narrow,
 }
@@ -40,17 +42,17 @@ const GAP: &str = "  ";
 const CUT_WIDTH_MIN: usize = 8;
 
 impl Column {
-    pub const fn left(title: &'static str) -> Self {
-        Self { title, align: Align::Left, narrow: Narrow::Keep }
+    pub fn left(title: impl Into<Cow<'static, str>>) -> Self {
+        Self { title: title.into(), align: Align::Left, narrow: Narrow::Keep }
     }
 
-    pub const fn right(title: &'static str) -> Self {
-        Self { title, align: Align::Right, narrow: Narrow::Keep }
+    pub fn right(title: impl Into<Cow<'static, str>>) -> Self {
+        Self { title: title.into(), align: Align::Right, narrow: Narrow::Keep }
     }
 
     /// Says what becomes of it when there is too little room.
     #[must_use]
-    pub const fn when_narrow(mut self, narrow: Narrow) -> Self {
+    pub fn when_narrow(mut self, narrow: Narrow) -> Self {
         self.narrow = narrow;
         self
     }
@@ -83,7 +85,7 @@ impl Table {
             self.narrow(&mut widths, width_max);
         }
         let titles: Vec<String> =
-            self.columns.iter().map(|column| column.title.to_owned()).collect();
+            self.columns.iter().map(|column| column.title.clone().into_owned()).collect();
         let rows = self.has_titles().then_some(&titles).into_iter().chain(&self.rows);
         rows.map(|row| self.line(row, &widths)).collect()
     }
@@ -95,7 +97,7 @@ impl Table {
         columns
             .map(|(at, column)| match width(at) {
                 0 => None,
-                width => Some(width.max(width_of(column.title))),
+                width => Some(width.max(width_of(&column.title))),
             })
             .collect()
     }

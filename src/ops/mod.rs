@@ -13,6 +13,7 @@ pub mod event;
 pub mod list;
 pub mod moment;
 pub mod object;
+pub mod past;
 pub mod plan;
 pub mod proof;
 pub mod restore;
@@ -52,6 +53,8 @@ pub enum Error {
     Restore(#[from] files::Error),
     #[error(transparent)]
     Moment(#[from] moment::Error),
+    #[error(transparent)]
+    Past(#[from] past::Error),
     /// Refused before anything was written.
     #[error("{place} has {free_bytes} bytes free, {needed_bytes} are needed")]
     NoSpace { place: String, needed_bytes: u64, free_bytes: u64 },

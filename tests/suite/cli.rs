@@ -9,7 +9,7 @@ use std::{io::Read, time::Duration};
 use serde_json::Value;
 use shop::{Shop, holds};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 20] = [
     "init",
     "backup",
     "snapshots",
@@ -17,6 +17,9 @@ const COMMANDS: [&str; 17] = [
     "dump",
     "stats",
     "diff",
+    "sql",
+    "tables",
+    "schema",
     "restore",
     "check",
     "rebuild-index",

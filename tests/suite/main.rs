@@ -35,6 +35,8 @@ mod live;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod parts;
 #[cfg(test)]
+mod past;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod restore_again;
 #[cfg(test)]

@@ -13,8 +13,11 @@ mod object;
 mod rebuild_index;
 mod restore;
 mod runs;
+mod schema;
 mod snapshots;
+mod sql;
 mod stats;
+mod tables;
 mod version;
 
 use crate::cli::{args::Command, context::Context, error::Error, run::Done};
@@ -29,6 +32,9 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
         Command::Ls(args) => ls::run(context, &args),
         Command::Dump(args) => dump::run(context, &args),
         Command::Diff(args) => diff::run(context, &args),
+        Command::Sql(args) => sql::run(context, &args),
+        Command::Tables(args) => tables::run(context, &args),
+        Command::Schema(args) => schema::run(context, &args),
         Command::Stats => stats::run(context),
         Command::Check(args) => check::run(context, &args),
         Command::RebuildIndex => rebuild_index::run(context),

@@ -1,6 +1,7 @@
 //! The catalogue: code, exit code, effect and next step of every error. Codes are never given
 //! another meaning.
 
+mod past;
 mod place;
 
 use std::{error::Error as StdError, io};
@@ -151,9 +152,10 @@ fn ops_entry(error: &ops::Error) -> Entry {
         ops::Error::Chunk(error) => chunk_entry(error),
         ops::Error::Format(error) => format_entry(error),
         ops::Error::Moment(error) => moment_entry(error),
+        ops::Error::Past(error) => past::entry(error),
         ops::Error::Tree(tree::Error::Chunk(error)) => chunk_entry(error),
-        ops::Error::Image(image::Error::Chunk(error)) => chunk_entry(error),
-        ops::Error::Tree(_) | ops::Error::Image(_) => corrupt_entry(),
+        ops::Error::Image(error) => image_entry(error),
+        ops::Error::Tree(_) => corrupt_entry(),
         ops::Error::Restore(files::Error::Pattern { .. }) => {
             Entry::new("SP0211", ExitCode::Usage).help("patterns are those of .gitignore")
         }
@@ -273,6 +275,13 @@ fn newer_entry() -> Entry {
         .help("install the newest Stillpoint")
 }
 
+fn image_entry(error: &image::Error) -> Entry {
+    match error {
+        image::Error::Chunk(error) => chunk_entry(error),
+        _ => corrupt_entry(),
+    }
+}
+
 fn moment_entry(error: &moment::Error) -> Entry {
     let usage = |code| Entry::new(code, ExitCode::Usage);
     let list = |entry: Entry| entry.command("see what there is", "stillpoint snapshots");
@@ -319,6 +328,7 @@ fn is_stopped(error: &Error) -> bool {
     let error: &(dyn StdError + 'static) = error;
     matches!(find(error), Some(Error::Stopped))
         || matches!(find(error), Some(ops::Error::Stopped))
+        || matches!(find(error), Some(ops::Error::Past(ops::past::Error::Stopped)))
         || matches!(find(error), Some(repo::Error::Stopped))
         || matches!(find(error), Some(files::Error::Stopped))
         || matches!(find(error), Some(chunk::Error::Stopped))

@@ -7,6 +7,7 @@
 
 mod base;
 mod build;
+mod cached;
 mod changed;
 mod compare;
 mod encode;
@@ -19,6 +20,7 @@ mod whole;
 use std::io;
 
 pub use build::build;
+pub use cached::CachedImage;
 pub use reader::ImageReader;
 
 use crate::{

@@ -103,11 +103,17 @@ impl ImageReader {
 
     /// The base group that a page is in, or would be in: not fetched before it is needed.
     pub(super) fn group_of(&self, page: u32) -> Group<'_> {
-        Group {
-            reader: self,
-            index: (page.max(1) - 1) / self.image.group_pages.max(1),
-            chunk: OnceCell::new(),
-        }
+        Group { reader: self, index: self.group_index(page), chunk: OnceCell::new() }
+    }
+
+    /// A base group that was fetched before.
+    pub(super) fn group_from(&self, index: u32, chunk: Chunk) -> Group<'_> {
+        Group { reader: self, index, chunk: OnceCell::from(chunk) }
+    }
+
+    /// Which base group a page is in, or would be in.
+    pub(super) fn group_index(&self, page: u32) -> u32 {
+        (page.max(1) - 1) / self.image.group_pages.max(1)
     }
 
     /// Returns where a page lies.
@@ -169,7 +175,7 @@ pub(super) struct Group<'a> {
 impl Group<'_> {
     /// Whether the page is in the group, or would be.
     pub fn is_of(&self, page: u32) -> bool {
-        page > 0 && (page - 1) / self.reader.image.group_pages.max(1) == self.index
+        page > 0 && self.reader.group_index(page) == self.index
     }
 
     /// Returns the group's bytes.
@@ -187,6 +193,11 @@ impl Group<'_> {
             return Err(corrupt(first + 1, "a base group has another length"));
         }
         Ok(self.chunk.get_or_init(|| chunk))
+    }
+
+    /// The group's bytes, if any page of it was asked for.
+    pub fn into_chunk(self) -> Option<Chunk> {
+        self.chunk.into_inner()
     }
 
     /// Returns a page of the group, counted from 1 in the image.

@@ -56,6 +56,12 @@ impl Shop {
         }
     }
 
+    /// Changes the database.
+    pub fn on_pos(&self, sql: &str) {
+        let database = rusqlite::Connection::open(self.path("pos.db")).unwrap();
+        database.execute_batch(sql).unwrap();
+    }
+
     #[expect(clippy::disallowed_methods, reason = "scratch files")]
     pub fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
