@@ -9,10 +9,12 @@ pub mod layer;
 pub mod local;
 pub mod memory;
 pub mod name;
+mod set_up;
 
 use std::{fmt, ops::Range, time::Duration};
 
 pub use name::{Folder, ObjectName};
+pub use set_up::SetUp;
 
 /// A store of immutable objects.
 ///
@@ -225,6 +227,15 @@ pub enum Error {
     /// What is stored is not what was sent.
     #[error("{place} did not store {name} as it was sent: {why}")]
     NotAsSent { name: ObjectName, place: String, why: String },
+    /// Sign-in, client or account are not as they must be; a person has to put it right.
+    #[error("{place} cannot be used like this: {why}")]
+    SetUp { place: String, why: SetUp },
+    /// A limit that hours lift, not seconds.
+    #[error("{place} lets us do no more for some hours: {why}")]
+    Paused { place: String, why: String },
+    /// Another program of this machine writes there.
+    #[error("another program is writing to {place}")]
+    InUse { place: String },
     /// A new place did not give back what was written for a test.
     #[error("{place} did not pass the test: {why}")]
     Unproven { place: String, why: String },

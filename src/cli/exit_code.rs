@@ -10,6 +10,8 @@ pub enum ExitCode {
     Usage = 2,
     /// Done, but something is missing: a file was unreadable, a database damaged.
     Incomplete = 3,
+    /// A store far away asks for a new sign-in.
+    SignInNeeded = 4,
     NoRepository = 10,
     /// Another run holds what this one needs.
     InUse = 11,
@@ -26,11 +28,12 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
         Self::Incomplete,
+        Self::SignInNeeded,
         Self::NoRepository,
         Self::InUse,
         Self::WrongKey,
@@ -54,6 +57,7 @@ impl ExitCode {
             Self::Failed => "failed",
             Self::Usage => "wrong usage or configuration",
             Self::Incomplete => "done, but incomplete: something could not be read or restored",
+            Self::SignInNeeded => "a sign-in is needed",
             Self::NoRepository => "there is no repository",
             Self::InUse => "another run is in the way",
             Self::WrongKey => "wrong passphrase or key file",
@@ -81,6 +85,6 @@ mod tests {
     fn the_numbers_are_those_that_scripts_rely_on() {
         let numbers = ExitCode::ALL.map(ExitCode::number);
 
-        assert_eq!(numbers, [0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 30, 130, 143]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 30, 130, 143]);
     }
 }

@@ -26,6 +26,8 @@ pub fn first_ring(entropy: &dyn Entropy, descriptor_hash: [u8; 32]) -> Ring {
     }
 }
 
+const LOCAL_SECRETS_CONTEXT: &str = "stillpoint 2026 v1 local secrets";
+
 /// All keys of an opened repository.
 #[derive(Debug, Clone)]
 pub struct Keys {
@@ -89,6 +91,14 @@ impl Keys {
         let mut hasher = blake3::Hasher::new_keyed(self.identity.expose());
         let _ = hasher.update(&page_bytes.to_le_bytes()).update(&page_count.to_le_bytes());
         IdentityHasher(hasher)
+    }
+
+    /// Returns the key for secrets that stay on this machine; see [`crate::crypto::local`].
+    ///
+    /// It comes from a key that is never rotated, so that a rotation signs nobody out.
+    pub fn local_secrets(&self) -> Secret32 {
+        let key = blake3::derive_key(LOCAL_SECRETS_CONTEXT, self.identity.expose());
+        Secret32::new(key)
     }
 
     /// The epoch that seals new objects.

@@ -3,6 +3,7 @@
 //! Secrets wipe themselves, print their name only, and never appear in errors.
 
 pub mod keys;
+pub mod local;
 pub mod object;
 pub mod seal;
 pub mod secret;

@@ -3,6 +3,7 @@
 
 mod past;
 mod place;
+mod set_up;
 
 use std::{error::Error as StdError, io};
 

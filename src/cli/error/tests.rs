@@ -2,13 +2,20 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    backend::name::{Copy, ObjectName},
+    backend::{
+        SetUp,
+        name::{Copy, ObjectName},
+    },
     id::ChunkId,
     ops::moment,
 };
 
 fn explained(error: impl Into<Error>) -> Explanation {
     explain(&error.into())
+}
+
+fn set_up(why: SetUp) -> backend::Error {
+    backend::Error::SetUp { place: place(), why }
 }
 
 fn place() -> String {
@@ -83,6 +90,14 @@ fn every_refusal_of_a_place_has_its_own_code_an_effect_and_a_next_step() {
         backend::Error::BadAnswer { place: place(), why: why() },
         backend::Error::NotAsSent { name, place: place(), why: why() },
         backend::Error::Unproven { place: place(), why: why() },
+        backend::Error::Paused { place: place(), why: why() },
+        set_up(SetUp::OtherClient { remembered: "1".to_owned(), given: "2".to_owned() }),
+        set_up(SetUp::SeveralFolders { ids: vec!["a".to_owned(), "b".to_owned()] }),
+        set_up(SetUp::Client { why: why() }),
+        set_up(SetUp::Permission { missing: "drive.file".to_owned() }),
+        set_up(SetUp::Declined { why: why() }),
+        set_up(SetUp::Disabled { why: why() }),
+        backend::Error::InUse { place: place() },
     ];
     let count = errors.len();
 

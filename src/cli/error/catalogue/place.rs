@@ -1,6 +1,6 @@
 //! Errors of the places where objects live.
 
-use super::{Entry, NOTHING_CHANGED, corrupt_entry};
+use super::{Entry, NOTHING_CHANGED, corrupt_entry, set_up};
 use crate::{backend::Error, cli::exit_code::ExitCode};
 
 const KEPT: &str = "what is backed up already is not affected";
@@ -17,9 +17,13 @@ pub fn entry(error: &Error) -> Entry {
         Error::Unreachable { place, .. } => Entry::new("SP0014", ExitCode::Unreachable)
             .effect(NOTHING_CHANGED)
             .help(format!("is the disk of {place} connected and mounted?")),
-        Error::SignIn { .. } => Entry::new("SP0402", ExitCode::NeedsAnswer)
+        Error::SignIn { .. } => Entry::new("SP0402", ExitCode::SignInNeeded)
             .effect("backups are still made here; what waits for this place is kept")
-            .command("sign in again (settings are kept)", "stillpoint mirror login NAME"),
+            .command("sign in again (settings are kept)", "stillpoint mirror login NAME")
+            .help(
+                "every 7 days? then the Google app is still in \"Testing\": publish it (README, \
+                 \"Put it on Google Drive\")",
+            ),
         Error::QuotaFull { .. } => Entry::new("SP0403", ExitCode::NoSpace)
             .effect("nothing more can be stored there; what is there can be restored")
             .help("make room in that account, or keep fewer snapshots there"),
@@ -41,6 +45,13 @@ pub fn entry(error: &Error) -> Entry {
         Error::NotAsSent { .. } => Entry::new("SP0409", ExitCode::Failed)
             .effect("that object is not used; what is backed up already is not affected")
             .help("the next run sends it again; if it comes back, do not rely on this place"),
+        Error::SetUp { why, .. } => set_up::entry(why),
+        Error::Paused { .. } => Entry::new("SP0411", ExitCode::Unreachable)
+            .effect(KEPT)
+            .help("nothing to do: a later run goes on where this one ended"),
+        Error::InUse { .. } => Entry::new("SP0011", ExitCode::InUse)
+            .effect("this run changed nothing there; the other one goes on")
+            .command("look at what runs", "stillpoint runs"),
         Error::Unproven { .. } => Entry::new("SP0410", ExitCode::Failed)
             .effect("nothing was stored there")
             .help("do not rely on this place before it passes:  stillpoint mirror test NAME"),
