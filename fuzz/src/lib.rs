@@ -12,6 +12,7 @@ use stillpoint::format::{
     page_chunk::{PageChunk, PageSlot, encode_patches, encode_plain},
     page_map::PageMap,
     patch,
+    pin::Pin,
     record::Record,
     ring::Ring,
     segment::{Items, SegmentWriter, split_frames},
@@ -24,7 +25,7 @@ use stillpoint::format::{
 pub type Promise = fn(&[u8]);
 
 /// All decoders by name.
-pub const DECODERS: [(&str, Promise); 18] = [
+pub const DECODERS: [(&str, Promise); 19] = [
     ("descriptor", descriptor),
     ("entry", entry),
     ("forget_marker", forget_marker),
@@ -37,6 +38,7 @@ pub const DECODERS: [(&str, Promise); 18] = [
     ("page_chunk", page_chunk),
     ("page_map", page_map),
     ("patch", patch),
+    ("pin", pin),
     ("record", record),
     ("ring", ring),
     ("slot", slot),
@@ -169,6 +171,13 @@ pub fn patch(bytes: &[u8]) {
     let older: Vec<u8> = (0..PAGE_BYTES).map(|at| (at * 7) as u8).collect();
     let mut page = vec![0; PAGE_BYTES as usize];
     let _ = patch::apply(bytes, &older, &mut page);
+}
+
+pub fn pin(bytes: &[u8]) {
+    if let Ok(pin) = Pin::decode(bytes) {
+        let again = pin.encode().expect("what was read can be written");
+        assert_eq!(Pin::decode(&again), Ok(pin));
+    }
 }
 
 pub fn record(bytes: &[u8]) {

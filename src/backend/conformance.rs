@@ -32,6 +32,7 @@ fn one_of_each_kind() -> Vec<ObjectName> {
         ObjectName::Snapshot(snapshot),
         ObjectName::Tombstone(id),
         ObjectName::Forgotten(id),
+        ObjectName::Pinned(id),
     ];
     for copy in Copy::BOTH {
         names.push(ObjectName::Descriptor { generation: 1, copy });

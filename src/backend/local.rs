@@ -161,6 +161,7 @@ impl LocalBackend {
             | Folder::Pending
             | Folder::Tombstones
             | Folder::Forgotten
+            | Folder::Pinned
             | Folder::Quarantine => self.open_folder(Folder::Descriptor).is_ok(),
         };
         if may_be_absent {

@@ -15,12 +15,13 @@ pub enum Folder {
     Snapshots,
     Tombstones,
     Forgotten,
+    Pinned,
     Quarantine,
 }
 
 impl Folder {
     /// All folders, in the order in which `check` walks them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Descriptor,
         Self::Keys,
         Self::Packs,
@@ -29,6 +30,7 @@ impl Folder {
         Self::Snapshots,
         Self::Tombstones,
         Self::Forgotten,
+        Self::Pinned,
         Self::Quarantine,
     ];
 
@@ -43,6 +45,7 @@ impl Folder {
             Self::Snapshots => "snapshots",
             Self::Tombstones => "tombstones",
             Self::Forgotten => "forgotten",
+            Self::Pinned => "pinned",
             Self::Quarantine => "quarantine",
         }
     }
@@ -85,6 +88,7 @@ pub enum ObjectName {
     Snapshot(SnapshotId),
     Tombstone(ObjectId),
     Forgotten(ObjectId),
+    Pinned(ObjectId),
 }
 
 impl ObjectName {
@@ -99,6 +103,7 @@ impl ObjectName {
             Self::Snapshot(_) => Folder::Snapshots,
             Self::Tombstone(_) => Folder::Tombstones,
             Self::Forgotten(_) => Folder::Forgotten,
+            Self::Pinned(_) => Folder::Pinned,
         }
     }
 
@@ -113,7 +118,7 @@ impl ObjectName {
             Self::Pack(id) => id.to_string(),
             Self::Index { sequence, id } => format!("{sequence:016x}-{id}"),
             Self::Pending(id) | Self::Snapshot(id) => id.to_string(),
-            Self::Tombstone(id) | Self::Forgotten(id) => id.to_string(),
+            Self::Tombstone(id) | Self::Forgotten(id) | Self::Pinned(id) => id.to_string(),
         }
     }
 
@@ -146,6 +151,7 @@ impl ObjectName {
             Folder::Snapshots => file_name.parse().ok().map(Self::Snapshot),
             Folder::Tombstones => file_name.parse().ok().map(Self::Tombstone),
             Folder::Forgotten => file_name.parse().ok().map(Self::Forgotten),
+            Folder::Pinned => file_name.parse().ok().map(Self::Pinned),
             Folder::Quarantine => None,
         }
     }
@@ -201,6 +207,7 @@ mod tests {
             ObjectName::Snapshot(SnapshotId(id.0)),
             ObjectName::Tombstone(id),
             ObjectName::Forgotten(id),
+            ObjectName::Pinned(id),
         ];
         for name in names {
             assert_eq!(ObjectName::parse(name.folder(), &name.file_name()), Some(name));

@@ -31,10 +31,11 @@ pub enum Kind {
     Snapshot = 8,
     Tombstone = 9,
     Forgotten = 10,
+    Pinned = 11,
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Descriptor,
         Self::Slot,
         Self::Ring,
@@ -45,6 +46,7 @@ impl Kind {
         Self::Snapshot,
         Self::Tombstone,
         Self::Forgotten,
+        Self::Pinned,
     ];
 
     /// Whether objects of this kind grow while they are written, so that their header cannot say
@@ -251,7 +253,7 @@ mod tests {
         };
 
         assert_eq!(newer(8, 2), "format version 2");
-        assert_eq!(newer(10, 11), "kind 11");
+        assert_eq!(newer(10, 12), "kind 12");
         assert_eq!(newer(11, 2), "suite 2");
     }
 

@@ -16,6 +16,7 @@ pub mod node;
 pub mod page_chunk;
 pub mod page_map;
 pub mod patch;
+pub mod pin;
 pub mod record;
 mod record_codec;
 mod record_shorten;

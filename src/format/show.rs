@@ -14,6 +14,7 @@ use crate::format::{
     node::NodeReader,
     page_chunk::{PageChunk, PageSlot},
     page_map::PageMap,
+    pin::Pin,
     record::Record,
     segment::{Item, Items},
     slot::Slot,
@@ -35,6 +36,7 @@ pub fn object(kind: Kind, plain: &[u8]) -> Result<Value, Error> {
         Kind::Pending | Kind::Snapshot => value(&Record::decode(plain)?),
         Kind::Tombstone => value(&Tombstone::decode(plain)?),
         Kind::Forgotten => value(&ForgetMarker::decode(plain)?),
+        Kind::Pinned => value(&Pin::decode(plain)?),
     })
 }
 

@@ -99,6 +99,7 @@ const fn kind(name: &ObjectName) -> Kind {
         ObjectName::Snapshot(_) => Kind::Snapshot,
         ObjectName::Tombstone(_) => Kind::Tombstone,
         ObjectName::Forgotten(_) => Kind::Forgotten,
+        ObjectName::Pinned(_) => Kind::Pinned,
     }
 }
 

@@ -101,6 +101,7 @@ pub fn run(
     check.index_objects()?;
     check.single_objects(Folder::Tombstones, Kind::Tombstone)?;
     check.single_objects(Folder::Forgotten, Kind::Forgotten)?;
+    check.single_objects(Folder::Pinned, Kind::Pinned)?;
     let bad = check.packs(depth)?;
     check.closures(&bad)?;
     check.rollback()
@@ -139,7 +140,9 @@ impl Check<'_> {
 
     fn single_objects(&mut self, folder: Folder, kind: Kind) -> Result<(), Error> {
         for name in object::names(self.repo.env.backend.as_ref(), folder)? {
-            let (ObjectName::Tombstone(ObjectId(id)) | ObjectName::Forgotten(ObjectId(id))) = name
+            let (ObjectName::Tombstone(ObjectId(id))
+            | ObjectName::Forgotten(ObjectId(id))
+            | ObjectName::Pinned(ObjectId(id))) = name
             else {
                 continue;
             };
@@ -419,6 +422,7 @@ pub fn open_any(repo: &Repository, name: &ObjectName) -> Result<Vec<u8>, Error> 
         ObjectName::Snapshot(id) => single(Kind::Snapshot, &id.0),
         ObjectName::Tombstone(id) => single(Kind::Tombstone, &id.0),
         ObjectName::Forgotten(id) => single(Kind::Forgotten, &id.0),
+        ObjectName::Pinned(id) => single(Kind::Pinned, &id.0),
         // In the clear, or secret: the object as it is stored shows what may be shown.
         ObjectName::Descriptor { .. } | ObjectName::Slot { .. } | ObjectName::Ring { .. } => {
             Ok(backend.get(name, OBJECT_BYTES_MAX)?)

@@ -16,11 +16,13 @@ pub mod catalogue;
 pub mod check;
 pub mod closure;
 mod commit;
+pub mod history;
 pub mod image;
 mod index_object;
 mod keyring;
 mod known_tables;
 mod last_read;
+pub mod marks;
 mod object;
 mod pack_check;
 mod pack_table;
@@ -147,6 +149,11 @@ impl Repository {
     /// All committed snapshots, oldest first, and the records that do not open.
     pub fn snapshots(&self) -> Result<snapshots::Snapshots, Error> {
         snapshots::load(self)
+    }
+
+    /// All records that are there, forgotten ones too, with their marks.
+    pub fn history(&self) -> Result<history::History, Error> {
+        history::History::load(self)
     }
 
     /// Fetches verified chunks; shared between threads, keeps a bounded number of decoded blobs.

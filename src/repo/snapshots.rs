@@ -1,14 +1,15 @@
 //! The committed snapshots of a repository. Spec: `format-spec/60-record.md`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::{
     backend::{Folder, ObjectName},
     crypto::object::open_object,
     format::{envelope::Kind, record::Record},
-    id::{ObjectId, SnapshotId},
+    id::SnapshotId,
     repo::{
         Error, Repository,
+        marks::Marks,
         object::{self, OBJECT_BYTES_MAX},
     },
 };
@@ -25,20 +26,30 @@ pub struct Snapshot {
 pub struct Snapshots {
     /// Oldest first.
     pub snapshots: Vec<Snapshot>,
-    /// Records that do not open in either copy, with the reason.
+    /// Records that do not open in either copy, and marks that do not, with the reason.
     pub damaged: Vec<(ObjectName, String)>,
 }
 
 /// Loads every record whose presence in `snapshots/` commits it, forgotten ones left out.
 pub fn load(repo: &Repository) -> Result<Snapshots, Error> {
+    let marks = Marks::load(repo)?;
+    let mut loaded = load_where(repo, |id| !marks.is_forgotten(id))?;
+    loaded.damaged.extend(marks.damaged);
+    Ok(loaded)
+}
+
+/// Loads the records of the snapshots that are wanted.
+pub(super) fn load_where(
+    repo: &Repository,
+    is_wanted: impl Fn(&SnapshotId) -> bool,
+) -> Result<Snapshots, Error> {
     let backend = repo.env.backend.as_ref();
-    let forgotten = forgotten(repo)?;
     let catalogue = repo.catalogue()?;
     let copies: HashMap<_, _> = catalogue.record_copies().map(|(id, bytes)| (*id, bytes)).collect();
     let mut loaded = Snapshots::default();
     for name in object::names(backend, Folder::Snapshots)? {
         let ObjectName::Snapshot(id) = name else { continue };
-        if forgotten.contains(&id) {
+        if !is_wanted(&id) {
             continue;
         }
         let copy = copies.get(&id).and_then(|bytes| Record::decode(bytes).ok());
@@ -68,17 +79,4 @@ pub fn read_as(
 ) -> Result<Record, Error> {
     let bytes = repo.env.backend.get(&name, OBJECT_BYTES_MAX)?;
     Ok(Record::decode(&open_object(&repo.keys, kind, &id.0, bytes)?)?)
-}
-
-fn forgotten(repo: &Repository) -> Result<HashSet<SnapshotId>, Error> {
-    let backend = repo.env.backend.as_ref();
-    let mut forgotten = HashSet::new();
-    for name in object::names(backend, Folder::Forgotten)? {
-        let ObjectName::Forgotten(ObjectId(id)) = name else { continue };
-        let bytes = backend.get(&name, OBJECT_BYTES_MAX)?;
-        let plain = open_object(&repo.keys, Kind::Forgotten, &id, bytes)?;
-        let marker = crate::format::tombstone::ForgetMarker::decode(&plain)?;
-        let _ = forgotten.insert(marker.snapshot);
-    }
-    Ok(forgotten)
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A repository in memory, with a state folder that is gone after the test.
-struct Fixture {
+pub(super) struct Fixture {
     env: Environment,
     _state: tempfile::TempDir,
 }
@@ -27,7 +27,7 @@ struct Fixture {
 const KEY: Credential = Credential::KeyFile([9; 32]);
 
 impl Fixture {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
         let env = Environment {
             backend: Arc::new(MemoryBackend::new()),
@@ -41,7 +41,7 @@ impl Fixture {
         Self { env, _state: state }
     }
 
-    fn open(&self) -> Repository {
+    pub(super) fn open(&self) -> Repository {
         Repository::open(self.env.clone(), &KEY).unwrap()
     }
 
@@ -65,7 +65,7 @@ fn plain(number: u64, bytes: usize) -> Vec<u8> {
 }
 
 /// Stores the chunks as the base of one database and commits.
-fn commit_chunks(repo: &Repository, chunks: &[Vec<u8>]) -> Result<Snapshot, Error> {
+pub(super) fn commit_chunks(repo: &Repository, chunks: &[Vec<u8>]) -> Result<Snapshot, Error> {
     let writer = repo.writer()?;
     let mut lane = writer.lane();
     let ids: Vec<_> = chunks.iter().map(|chunk| lane.put(chunk)).collect::<Result<_, _>>()?;

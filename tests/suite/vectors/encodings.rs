@@ -12,6 +12,7 @@ use stillpoint::{
         node::{Entry, NODE_VERSION},
         page_chunk::{Older, encode_patches, encode_plain},
         patch,
+        pin::Pin,
         segment::{Item, SegmentWriter},
         show::{self, ChunkUse},
         table::{TableBuilder, Trailer},
@@ -58,6 +59,7 @@ pub fn all() -> Vec<Value> {
         case("record", "record", &record().encode().unwrap()),
         case("tombstone", "tombstone", &tombstone()),
         case("forget marker", "forget_marker", &forget_marker()),
+        case("pin", "pin", &pin()),
     ]);
     cases
 }
@@ -198,6 +200,7 @@ pub fn decode(decoder: &Value, bytes: &[u8]) -> Result<Value, Error> {
         "record" => show::object(Kind::Snapshot, bytes),
         "tombstone" => show::object(Kind::Tombstone, bytes),
         "forget_marker" => show::object(Kind::Forgotten, bytes),
+        "pin" => show::object(Kind::Pinned, bytes),
         other => panic!("no decoder is called {other}"),
     }
 }
@@ -315,6 +318,16 @@ fn forget_marker() -> Vec<u8> {
         reason: "policy".to_owned(),
     };
     marker.encode().unwrap()
+}
+
+fn pin() -> Vec<u8> {
+    let pin = Pin {
+        snapshot: SnapshotId(counting(5)),
+        created: 1_763_800_000_000_000_000,
+        reason: "year end".to_owned(),
+        until: Some(2_079_200_000_000_000_000),
+    };
+    pin.encode().unwrap()
 }
 
 fn renamed_part() -> Vec<u8> {
