@@ -17,6 +17,7 @@ pub mod past;
 pub mod plan;
 pub mod proof;
 pub mod restore;
+pub mod retention;
 pub mod run_record;
 pub mod set;
 pub mod stats;
