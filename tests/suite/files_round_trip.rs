@@ -15,7 +15,10 @@ use stillpoint::{
     },
     id::ImageIdentity,
     repo::tree,
-    sink::files::{Extra, Options, Overwrite, Owners, plan_tree},
+    sink::{
+        self,
+        files::{Extra, Options, Overwrite, Owners, plan_tree},
+    },
     source::files::{Error, RealReadDisk, Selection},
 };
 
@@ -509,6 +512,34 @@ fn a_restore_after_one_that_was_killed_cleans_up_behind_it() {
     assert_eq!(report.problem_count, 0);
     assert_eq!(listing(&scene.restored()), listing(&scene.source()));
     assert_eq!(fs::read_dir(scene.target()).unwrap().count(), 1, "the marker is gone");
+}
+
+#[test]
+fn what_an_unfinished_restore_left_is_believed_only_after_its_content_was_compared() {
+    let scene = Scene::new();
+    write(scene.source().join("file"), "content");
+    make_sparse(&scene.source());
+    let tree = scene.back_up();
+    let _ = scene.restore(&tree.root, &options()).unwrap();
+    let sound = listing(&scene.restored());
+    // What a power cut may leave of a file in place: its size and its time.
+    let paths = sound.keys().map(|name| scene.restored().join(name));
+    for path in paths.filter(|path| path.is_file()) {
+        let stat = fs::metadata(&path).unwrap();
+        fs::OpenOptions::new().write(true).open(&path).unwrap().write_all_at(b"\0\0", 1).unwrap();
+        let modified = stat.modified().unwrap();
+        fs::File::open(&path).unwrap().set_modified(modified).unwrap();
+    }
+    assert_ne!(listing(&scene.restored()), sound);
+    write(scene.target().join(".stillpoint-unfinished-tree"), "");
+
+    let never = Options { overwrite: Overwrite::Never, ..options() };
+    let refused = scene.restore(&tree.root, &never);
+    assert!(matches!(refused, Err(sink::files::Error::Unfinished { .. })), "{refused:?}");
+    let report = scene.restore(&tree.root, &options()).unwrap();
+
+    assert_eq!(report.problem_count, 0);
+    assert_eq!(listing(&scene.restored()), sound);
 }
 
 /// Stores something in the shape of a database image.

@@ -37,6 +37,8 @@ mod parts;
 #[cfg(test)]
 mod past;
 #[cfg(test)]
+mod power_cuts;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod restore_again;
 #[cfg(test)]

@@ -162,6 +162,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Files in place may have their size and time, but not their content.
+    #[error(
+        "an earlier restore to {what} did not finish, so files there may be incomplete; \
+         restore once without `--overwrite never`"
+    )]
+    Unfinished { what: String },
     #[error("the root of the part is no folder")]
     NotAFolder,
     #[error("no threads can be started: {why}")]

@@ -12,7 +12,7 @@ use crate::{
     format::node::{Content, Entry},
     limits::MIB,
     sink::files::{
-        Destination, Error, Event, Options, Report, Sink,
+        Destination, Error, Event, Options, Overwrite, Report, Sink,
         choice::{Choice, Chooser},
         early_sync,
         failure::{Failure, Trouble},
@@ -39,7 +39,8 @@ pub struct Restore<'a> {
     pub sink: &'a Sink<'a>,
     pub options: &'a Options,
     pub acts: Acts,
-    /// An earlier restore was killed and left its unfinished files.
+    /// An earlier restore did not finish: its unfinished files go, and files that look as they
+    /// should are compared.
     pub cleans: bool,
     pub chooser: Chooser,
     pub tally: Tally<'a>,
@@ -66,6 +67,10 @@ pub fn restore_tree(
 ) -> Result<Report, Error> {
     let chooser = Chooser::new(&options.include, &options.exclude)?;
     let marker = Marker::put(sink, destination)?;
+    if marker.was_there && options.overwrite == Overwrite::Never {
+        let what = destination.name.to_string_lossy().into_owned();
+        return Err(Error::Unfinished { what });
+    }
     let mut restore = Restore::new(sink, options, Acts::Write, chooser);
     restore.cleans = marker.was_there;
     restore.open_root(destination)?;

@@ -65,7 +65,10 @@ impl Restore<'_> {
     }
 
     fn compare(&self, stat: &Stat, entry: &Entry) -> Verdict {
-        let likeness = likeness(stat, entry);
+        let likeness = match likeness(stat, entry) {
+            Likeness::Same if self.cleans => after_an_unfinished_restore(entry),
+            likeness => likeness,
+        };
         // Other names of the same file may lie outside: it may be replaced, but not changed.
         let is_alone = stat.links == 1;
         match likeness {
@@ -96,6 +99,16 @@ enum Likeness {
     Same,
     Perhaps,
     Other,
+}
+
+/// What a file is worth that looks as it should, but may be of a restore that did not finish: after
+/// a power cut size and time can be there without the content.
+const fn after_an_unfinished_restore(entry: &Entry) -> Likeness {
+    match &entry.content {
+        Content::File { extents: None, .. } => Likeness::Perhaps,
+        Content::File { .. } | Content::Database(_) => Likeness::Other,
+        _ => Likeness::Same,
+    }
 }
 
 fn likeness(stat: &Stat, entry: &Entry) -> Likeness {

@@ -3,6 +3,8 @@
 
 pub mod crash;
 pub mod faulty_disk;
+pub mod power;
+pub mod recording_disk;
 pub mod vault;
 pub mod work;
 
