@@ -66,6 +66,27 @@ pub enum Taken {
     HeldBy(String),
 }
 
+impl WriterState {
+    fn new(writer: WriterId) -> Self {
+        Self {
+            writer: writer.to_string(),
+            counter: 0,
+            seen: BTreeMap::new(),
+            loss_noticed: None,
+            damaged_packs: BTreeSet::new(),
+        }
+    }
+}
+
+/// Whether the error of reading the state means that there is none, rather than that the disk did
+/// not give it back.
+const fn is_no_state(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::NotFound | io::ErrorKind::FileTooLarge | io::ErrorKind::UnexpectedEof
+    )
+}
+
 impl State {
     /// Opens the folder of the repository below the state root, creating it with mode 0700.
     pub fn open(env: &Environment, repository: RepositoryId) -> Result<Self, Error> {
@@ -89,28 +110,25 @@ impl State {
         &self.dir
     }
 
-    /// Reads who we are; a missing or unreadable file makes us a new writer.
+    /// Reads who we are. A file that is absent or holds no such thing makes us a new writer.
+    ///
+    /// # Errors
+    /// A file that is there but cannot be read is an error: a new one in its place would forget
+    /// what we saw of other writers, and which packs are damaged.
     pub fn writer(&self, env: &Environment) -> Result<WriterState, Error> {
         let name = OsStr::new(WRITER_FILE);
-        let state = disk::file::read(env.disk.as_ref(), &self.dir, name, STATE_FILE_BYTES_MAX)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<WriterState>(&bytes).ok())
-            .filter(|state| state.writer.parse::<WriterId>().is_ok());
-        match state {
-            Some(state) => Ok(state),
-            None => {
-                let writer = WriterId(env.entropy.bytes32()).to_string();
-                let state = WriterState {
-                    writer,
-                    counter: 0,
-                    seen: BTreeMap::new(),
-                    loss_noticed: None,
-                    damaged_packs: BTreeSet::new(),
-                };
-                self.set_writer(env, &state)?;
-                Ok(state)
-            }
+        let read = disk::file::read(env.disk.as_ref(), &self.dir, name, STATE_FILE_BYTES_MAX);
+        let parsed = match read {
+            Ok(bytes) => serde_json::from_slice::<WriterState>(&bytes).ok(),
+            Err(error) if is_no_state(error.kind()) => None,
+            Err(source) => return Err(self.error("read", WRITER_FILE, source)),
+        };
+        if let Some(state) = parsed.filter(|state| state.writer.parse::<WriterId>().is_ok()) {
+            return Ok(state);
         }
+        let state = WriterState::new(WriterId(env.entropy.bytes32()));
+        self.set_writer(env, &state)?;
+        Ok(state)
     }
 
     /// Replaces who we are; durable on return.

@@ -422,3 +422,34 @@ fn a_pack_that_is_gone_or_cut_short_is_noticed_and_not_relied_on() {
         read_all(&fixture.open(), &chunks);
     }
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a scratch file")]
+fn a_state_that_cannot_be_read_is_an_error_and_is_not_replaced() {
+    let fixture = Fixture::new();
+    let repo = fixture.open();
+    let before = repo.writer_id().unwrap();
+    let file = repo.state_path().join("writer.json");
+    let kept = file.with_extension("kept");
+    std::fs::rename(&file, &kept).unwrap();
+    // Reading a folder is an error that has nothing to do with what the state was.
+    std::fs::create_dir(&file).unwrap();
+
+    assert!(matches!(repo.writer_id(), Err(Error::State { action: "read", .. })));
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::rename(&kept, &file).unwrap();
+    assert_eq!(repo.writer_id().unwrap(), before);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a scratch file")]
+fn a_state_that_makes_no_sense_makes_a_new_writer() {
+    let fixture = Fixture::new();
+    let repo = fixture.open();
+    let before = repo.writer_id().unwrap();
+    std::fs::write(repo.state_path().join("writer.json"), b"{\"writer\": 7}").unwrap();
+
+    let after = repo.writer_id().unwrap();
+    assert_ne!(after, before);
+    assert_eq!(repo.writer_id().unwrap(), after);
+}
