@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+use rustix::fs::Mode;
+
 use crate::{
     backend::{self, Backend, Folder, local::LocalBackend},
     clock::{Clock, Entropy, SystemClock, SystemEntropy},
@@ -24,10 +26,13 @@ pub struct Machine {
     pub stop: Arc<AtomicBool>,
     /// This very program, to be run again for what needs a process of its own.
     pub program: PathBuf,
+    /// What new files of our caller may not allow; programs of other people are started with it.
+    pub umask: u32,
 }
 
 impl Machine {
-    /// The real one.
+    /// The real one. From here on, files that libraries create (the index, SQLite) are for us
+    /// alone, as those are that we create ourselves.
     pub fn real() -> Self {
         Self {
             disk: Arc::new(Uninterrupted(RealDisk)),
@@ -37,6 +42,7 @@ impl Machine {
             // The link of the kernel leads to the running program even if its file was replaced
             // meanwhile.
             program: PathBuf::from("/proc/self/exe"),
+            umask: rustix::process::umask(Mode::from_raw_mode(0o077)).as_raw_mode(),
         }
     }
 

@@ -73,6 +73,15 @@ impl<'a> Display<'a> {
         if self.output.is_verbose() { u64::MAX } else { PROBLEMS_SHOWN_MAX }
     }
 
+    /// Says that the command is at work, before the disk has been asked for anything.
+    pub fn starting(&self) {
+        if self.output.is_moving() {
+            self.output.show_progress("starting".to_owned());
+        } else if self.tells_phases {
+            self.output.message("starting");
+        }
+    }
+
     fn enter(&self, phase: Phase, item: &str) {
         let now = self.clock.elapsed();
         let mut state = self.state();
@@ -222,7 +231,9 @@ fn sentence(phase: Phase, item: &str) -> String {
         Phase::Check => "checking",
         Phase::Rebuild => "rebuilding the index",
     };
-    if item.is_empty() { words.to_owned() } else { format!("{words} {item}") }
+    // The disk is waited for as a whole, whatever was written to it.
+    let is_whole = item.is_empty() || phase == Phase::Sync;
+    if is_whole { words.to_owned() } else { format!("{words} {item}") }
 }
 
 /// Ten cells of how much is done; nothing while the total is not known.

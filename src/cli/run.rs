@@ -63,9 +63,10 @@ pub fn recorded(
     work: impl FnOnce(&dyn Observer) -> Result<Done, Error>,
 ) -> Result<Done, Error> {
     context.signals.watch(&context.output, &context.machine.stop);
+    let display = Display::new(&context.output, &*context.machine.clock);
+    display.starting();
     let log = begin(context, config, start)?;
     let _ = context.run.set(log.run().to_owned());
-    let display = Display::new(&context.output, &*context.machine.clock);
     let done = work(&Tee(&display, &log));
     display.finish();
     if let Err(error) = log.finish(finish(context, &done)) {
@@ -81,6 +82,7 @@ pub fn unrecorded(
 ) -> Result<Done, Error> {
     context.signals.watch(&context.output, &context.machine.stop);
     let display = Display::new(&context.output, &*context.machine.clock);
+    display.starting();
     let done = work(&display);
     display.finish();
     done
@@ -92,6 +94,7 @@ pub fn brief<T>(
     work: impl FnOnce(&dyn Observer) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let display = Display::brief(&context.output, &*context.machine.clock);
+    display.starting();
     let answer = work(&display);
     display.finish();
     answer

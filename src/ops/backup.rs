@@ -6,6 +6,7 @@
 
 mod database;
 mod kept_chunks;
+mod metered;
 mod record;
 mod space;
 mod tree;

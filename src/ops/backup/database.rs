@@ -15,7 +15,10 @@ use crate::{
     id::SnapshotId,
     ops::{
         Error,
-        backup::{Captured as Parts, Reliance, Run, kept_chunks::KeptChunks, tree::problem},
+        backup::{
+            Captured as Parts, Reliance, Run, kept_chunks::KeptChunks, metered::MeteredPages,
+            tree::problem,
+        },
         event::{Event, Observer, Phase},
         proof::{self, Proof},
         set::{AppVersion, Set, SetSource},
@@ -317,8 +320,11 @@ fn build(
     older: Option<&ImageReader>,
     store: &mut dyn Store,
 ) -> Result<Image, Error> {
+    let page_bytes = captured.spool.page_bytes();
+    let clock = run.repo.environment().clock.as_ref();
+    let changed = MeteredPages::new(&captured.spool, page_bytes, run.observer, clock);
     let new = NewImage {
-        page_bytes: captured.spool.page_bytes(),
+        page_bytes,
         page_count: captured.spool.page_count(),
         identity: captured.identity,
         method: captured.method,
@@ -326,7 +332,7 @@ fn build(
         unchecked: captured.facts.check == "not checked",
         begun: captured.sighting.begun,
         witnesses: captured.sighting.witnesses.clone(),
-        changed: &captured.spool,
+        changed: &changed,
     };
     let storage = run.request.storage;
     let Some(older) = older.filter(|_| storage == Storage::Full) else {

@@ -40,7 +40,7 @@ pub fn capture(
 fn store(run: &Run<'_>, set: &Set, chosen: &FileSet) -> Result<StoredTree, files::Error> {
     let selection = selection(run, chosen);
     let env = run.repo.environment();
-    let meter = Meter::new(run.observer, env.clock.as_ref());
+    let meter = meter(run, set);
     let observe = |event: files::Event<'_>| tell(run, set, &meter, event);
     let fetch = run.repo.fetcher_of(&run.writer);
     let source = Source {
@@ -60,6 +60,16 @@ fn store(run: &Run<'_>, set: &Set, chosen: &FileSet) -> Result<StoredTree, files
         lane.finish()?;
     }
     stored
+}
+
+/// Counts what is read. How much there will be is what there was last time; nobody walks a tree
+/// twice for a number.
+fn meter<'a>(run: &Run<'a>, set: &Set) -> Meter<'a> {
+    let meter = Meter::new(run.observer, run.repo.environment().clock.as_ref());
+    match run.parent(set) {
+        Some((_, part)) => meter.with_totals(part.totals.bytes, part.totals.files),
+        None => meter,
+    }
 }
 
 /// What of the disk a set of files is.
