@@ -276,7 +276,7 @@ fn the_whole_sample_configuration_is_read_and_says_what_does_nothing_yet() {
     let ran = shop.run(["snapshots", "--config", sample.to_str().unwrap()]);
 
     assert_eq!(ran.code, Some(10), "{}", ran.err);
-    assert!(ran.err.contains("database.every") && ran.err.contains("mirror"), "{}", ran.err);
+    assert!(ran.err.contains("database.every") && ran.err.contains("alerts"), "{}", ran.err);
 }
 
 #[test]
