@@ -41,6 +41,7 @@ pub struct Flags {
     pub repo: Option<PathBuf>,
     pub password_file: Option<PathBuf>,
     pub key_file: Option<PathBuf>,
+    pub recovery_file: Option<PathBuf>,
     pub config: Option<PathBuf>,
     pub state_dir: Option<PathBuf>,
 }
@@ -76,6 +77,8 @@ pub enum CredentialSource {
     KeyFile(PathBuf),
     /// `-` is standard input.
     PasswordFile(PathBuf),
+    /// A recovery sheet or the key on it; `-` is standard input.
+    RecoveryFile(PathBuf),
 }
 
 impl Config {
@@ -109,6 +112,11 @@ impl Config {
             document,
         };
         Ok(config)
+    }
+
+    /// What the configuration says of each mirror, a line for each, no secret.
+    pub fn mirror_lines(&self) -> Vec<String> {
+        self.document.mirror_lines()
     }
 
     /// The configuration as the snapshot record keeps it: all settings and these sets, no secret.
@@ -147,7 +155,8 @@ fn named_credentials(flags: &Flags, variables: &Variables) -> Vec<CredentialSour
         let password_file = password_file.clone().map(CredentialSource::PasswordFile);
         key_file.into_iter().chain(password_file).collect::<Vec<_>>()
     };
-    match of(&flags.key_file, &flags.password_file) {
+    let sheet = flags.recovery_file.clone().map(CredentialSource::RecoveryFile);
+    match of(&flags.key_file, &flags.password_file).into_iter().chain(sheet).collect::<Vec<_>>() {
         named if named.is_empty() => of(&variables.key_file, &variables.password_file),
         named => named,
     }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod key;
 mod past;
 mod restore;
 mod values;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 
 pub use backup::{BackupArgs, TriggerArg};
 pub use check::CheckArgs;
+pub use key::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs};
 pub use past::{SchemaArgs, SqlArgs, TablesArgs};
 pub use restore::{OverwriteArg, RestoreArgs};
 pub use values::NamedPath;
@@ -70,6 +72,9 @@ pub struct Global {
     /// Key file that opens the repository [env: STILLPOINT_KEY_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+    /// File with the text or the key of a recovery sheet
+    #[arg(long, global = true, value_name = "FILE")]
+    pub recovery_file: Option<PathBuf>,
     /// Configuration file [env: STILLPOINT_CONFIG]
     #[arg(short, long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -129,6 +134,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Build the local index again from the repository
     RebuildIndex,
+    /// Who can open the repository: passphrases, key files, recovery sheets
+    Key(KeyArgs),
     /// List the runs of this machine, failed and interrupted ones too
     Runs(RunsArgs),
     /// Find out whether everything is in place for the next backup
@@ -271,6 +278,7 @@ impl Global {
             repo: self.repo.clone(),
             password_file: self.password_file.clone(),
             key_file: self.key_file.clone(),
+            recovery_file: self.recovery_file.clone(),
             config: self.config.clone(),
             state_dir: self.state_dir.clone(),
         }
@@ -294,6 +302,7 @@ impl Command {
             Self::Restore(_) => "restore",
             Self::Check(_) => "check",
             Self::RebuildIndex => "rebuild-index",
+            Self::Key(_) => "key",
             Self::Runs(_) => "runs",
             Self::Doctor => "doctor",
             Self::Cat(_) => "cat",
@@ -308,6 +317,9 @@ impl Command {
 
     /// Whether it takes its time and tells how it goes; its JSON is one line for each event.
     pub const fn is_long(&self) -> bool {
+        if let Self::Key(args) = self {
+            return args.command.is_long();
+        }
         matches!(
             self,
             Self::Init(_)

@@ -13,6 +13,7 @@ use crate::{
     },
     clock::UnixNanos,
     config::{Config, Place, Variables},
+    crypto::secret::Credential,
     ops::event::{Event, Observer, Phase},
     repo::Repository,
     setup::Machine,
@@ -97,6 +98,12 @@ impl Context {
             None => credential::ask(&self.output, self.global.no_input)?,
         };
         Ok(Repository::open(environment, &credential)?)
+    }
+
+    /// Opens the repository of the configuration with this credential.
+    pub fn open_with(&self, config: &Config, credential: &Credential) -> Result<Repository, Error> {
+        let environment = self.machine.open(repository_place(config)?, &config.state_root)?;
+        Ok(Repository::open(environment, credential)?)
     }
 }
 

@@ -14,8 +14,12 @@ use crate::{
     cli::{error::Error, output::Output},
     clock::Entropy,
     config::CredentialSource,
-    crypto::secret::{Credential, key_file_text},
+    crypto::{
+        self, recovery,
+        secret::{Credential, key_file_text},
+    },
     disk::{Disk, file},
+    repo,
 };
 
 /// More than any passphrase or key file has.
@@ -34,12 +38,32 @@ pub fn read(source: &CredentialSource) -> Result<Credential, Error> {
             let text = std::mem::take(&mut *text);
             not_empty(Credential::from_passphrase_file(text))
         }
+        CredentialSource::RecoveryFile(path) => {
+            let text = read_file("recovery sheet", path)?;
+            recovery::read_file(&text).map_err(not_a_recovery_key)
+        }
     }
 }
 
-/// Asks for the passphrase of a repository.
+/// Asks for the passphrase of a repository. A recovery key is taken for what it is.
 pub fn ask(output: &Output, no_input: bool) -> Result<Credential, Error> {
-    ask_line(output, no_input, "Passphrase: ").and_then(not_empty)
+    let typed = ask_line(output, no_input, "Passphrase: ").and_then(not_empty)?;
+    let Credential::Passphrase(text) = &typed else { return Ok(typed) };
+    Ok(recovery::read_typed(text).unwrap_or(typed))
+}
+
+/// Asks for the key of a recovery sheet.
+pub fn ask_recovery(output: &Output, no_input: bool) -> Result<Credential, Error> {
+    let typed = ask_line(output, no_input, "Recovery key: ")?;
+    let Credential::Passphrase(text) = &typed else { return Ok(typed) };
+    recovery::read_typed(text).map_err(not_a_recovery_key)
+}
+
+fn not_a_recovery_key(error: crypto::Error) -> Error {
+    match error {
+        crypto::Error::NotARecoveryKey { why } => Error::NotARecoveryKey { why },
+        other => repo::Error::from(other).into(),
+    }
 }
 
 /// Asks for a new passphrase, twice.

@@ -46,6 +46,19 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("not a recovery key: {why}")]
+    NotARecoveryKey { why: String },
+    #[error("cannot write the recovery sheet {}", path.display())]
+    SheetNotWritten {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// A question was answered with no.
+    #[error("not done, as you wished")]
+    Declined,
+    #[error("this needs a yes, and there is no terminal to ask on: {question}")]
+    NoYes { question: String },
     #[error("the passphrase is empty")]
     EmptyPassphrase,
     #[error("the two passphrases differ")]
@@ -176,6 +189,7 @@ fn wrapped<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError 
             ops::Error::Chunk(error) => Some(error),
             ops::Error::Format(error) => Some(error),
             ops::Error::Moment(error) => Some(error),
+            ops::Error::Key(error) => Some(error),
             ops::Error::Restore(error) => Some(error),
             ops::Error::Tree(tree::Error::Chunk(error)) => Some(error),
             ops::Error::Tree(tree::Error::Format(error)) => Some(error),

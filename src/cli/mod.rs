@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod confirm;
 mod context;
 mod credential;
 mod error;
@@ -13,6 +14,7 @@ mod json;
 mod output;
 mod past;
 mod progress;
+mod recovery_sheet;
 mod rows;
 mod run;
 mod selection;

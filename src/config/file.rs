@@ -262,6 +262,21 @@ impl Settings {
     }
 }
 
+impl Document {
+    /// What a person needs to find each mirror again, a line for each.
+    pub fn mirror_lines(&self) -> Vec<String> {
+        let line = |mirror: &Mirror| {
+            let place = mirror.path.as_ref().map(|path| path.display().to_string());
+            let client = mirror.client_id.as_ref().map(|id| format!("client {id}"));
+            let kind = Some(mirror.kind.get_ref().clone());
+            let words = [kind, place, mirror.folder.clone(), mirror.bucket.clone()];
+            let more = [mirror.prefix.clone(), mirror.endpoint.clone(), client];
+            words.into_iter().chain(more).flatten().collect::<Vec<_>>().join("  ")
+        };
+        self.settings.mirror.iter().map(line).collect()
+    }
+}
+
 fn without_arguments(command: &Command) -> Command {
     Command::Words(command.words().into_iter().take(1).collect())
 }

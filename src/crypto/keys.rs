@@ -1,6 +1,11 @@
 //! The opened key ring: every key of a repository, by purpose. Spec: `format-spec/25-keys.md`, "Key
 //! ring".
 
+use std::sync::{
+    Arc, PoisonError, RwLock, RwLockReadGuard,
+    atomic::{AtomicBool, Ordering},
+};
+
 use crate::{
     clock::Entropy,
     crypto::{Error, secret::Secret32},
@@ -29,6 +34,8 @@ pub fn first_ring(entropy: &dyn Entropy, descriptor_hash: [u8; 32]) -> Ring {
 const LOCAL_SECRETS_CONTEXT: &str = "stillpoint 2026 v1 local secrets";
 
 /// All keys of an opened repository.
+///
+/// Clones share their epochs, so that those of a rotation elsewhere reach every reader.
 #[derive(Debug, Clone)]
 pub struct Keys {
     pub repository: RepositoryId,
@@ -36,8 +43,22 @@ pub struct Keys {
     pub(crate) cut: Secret32,
     pub(crate) page: Secret32,
     pub(crate) identity: Secret32,
+    pub(crate) epochs: Arc<Epochs>,
+}
+
+/// The keys that objects are sealed under.
+#[derive(Debug)]
+pub(crate) struct Epochs {
     /// Ascending; new objects use the last.
-    pub(crate) epochs: Vec<(u32, Secret32)>,
+    keys: RwLock<Vec<(u32, Secret32)>>,
+    /// An object of an epoch that is not among them was met.
+    missed: AtomicBool,
+}
+
+impl Epochs {
+    pub(crate) fn new(keys: Vec<(u32, Secret32)>) -> Arc<Self> {
+        Arc::new(Self { keys: RwLock::new(keys), missed: AtomicBool::new(false) })
+    }
 }
 
 impl Keys {
@@ -49,12 +70,22 @@ impl Keys {
             cut: Secret32::new(ring.cut),
             page: Secret32::new(ring.page),
             identity: Secret32::new(ring.identity),
-            epochs: ring
-                .epochs
-                .iter()
-                .map(|(number, key)| (*number, Secret32::new(*key)))
-                .collect(),
+            epochs: Epochs::new(epochs_of(ring)),
         }
+    }
+
+    /// Takes over what a newer ring has more.
+    pub fn add_epochs(&self, ring: &Ring) {
+        let mut epochs = epochs_of(ring);
+        let mut keys = self.epochs.keys.write().unwrap_or_else(PoisonError::into_inner);
+        epochs.retain(|(number, _)| keys.iter().all(|(known, _)| known != number));
+        keys.append(&mut epochs);
+        keys.sort_by_key(|(number, _)| *number);
+    }
+
+    /// Whether an object of an unknown epoch was met since this was asked last.
+    pub fn missed_an_epoch(&self) -> bool {
+        self.epochs.missed.swap(false, Ordering::Relaxed)
     }
 
     /// Puts the keys into a ring of the next generation.
@@ -65,7 +96,11 @@ impl Keys {
             cut: *self.cut.expose(),
             page: *self.page.expose(),
             identity: *self.identity.expose(),
-            epochs: self.epochs.iter().map(|(number, key)| (*number, *key.expose())).collect(),
+            epochs: self
+                .read_epochs()
+                .iter()
+                .map(|(number, key)| (*number, *key.expose()))
+                .collect(),
             descriptor_hash,
         }
     }
@@ -110,9 +145,15 @@ impl Keys {
     ///
     /// # Errors
     /// [`Error::UnknownEpoch`]
-    pub fn epoch_key(&self, epoch: u32) -> Result<&Secret32, Error> {
-        let found = self.epochs.iter().find(|(number, _)| *number == epoch);
-        found.map(|(_, key)| key).ok_or(Error::UnknownEpoch(epoch))
+    pub fn epoch_key(&self, epoch: u32) -> Result<Secret32, Error> {
+        let epochs = self.read_epochs();
+        match epochs.iter().find(|(number, _)| *number == epoch) {
+            Some((_, key)) => Ok(key.clone()),
+            None => {
+                self.epochs.missed.store(true, Ordering::Relaxed);
+                Err(Error::UnknownEpoch(epoch))
+            }
+        }
     }
 
     /// Returns the gear table for cutting files, which the cut key decides.
@@ -136,10 +177,18 @@ impl Keys {
         u32::from_le_bytes([a, b, c, d])
     }
 
-    pub(super) fn newest_epoch(&self) -> (u32, &Secret32) {
-        let (number, key) = self.epochs.last().expect("a key ring holds at least one epoch");
-        (*number, key)
+    pub(super) fn newest_epoch(&self) -> (u32, Secret32) {
+        let epochs = self.read_epochs();
+        epochs.last().expect("a key ring holds at least one epoch").clone()
     }
+
+    fn read_epochs(&self) -> RwLockReadGuard<'_, Vec<(u32, Secret32)>> {
+        self.epochs.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn epochs_of(ring: &Ring) -> Vec<(u32, Secret32)> {
+    ring.epochs.iter().map(|(number, key)| (*number, Secret32::new(*key))).collect()
 }
 
 /// Hashes one database page under a page key.
@@ -196,6 +245,20 @@ pub(crate) mod tests {
         assert_eq!(keys().epoch_now(), 2);
         assert_eq!(keys().epoch_key(1).map(|key| *key.expose()), Ok([5; 32]));
         assert_eq!(keys().epoch_key(3).map(|_| ()), Err(Error::UnknownEpoch(3)));
+    }
+
+    #[test]
+    fn epochs_of_a_newer_ring_reach_every_clone_and_replace_none() {
+        let (keys, mut newer) = (keys(), ring());
+        let clone = keys.clone();
+        newer.epochs = vec![(1, [9; 32]), (7, [8; 32])];
+        assert!(clone.epoch_key(7).is_err() && keys.missed_an_epoch() && !keys.missed_an_epoch());
+
+        keys.add_epochs(&newer);
+
+        assert_eq!(clone.epoch_now(), 7);
+        assert_eq!(clone.epoch_key(1).map(|key| *key.expose()), Ok([5; 32]));
+        assert_eq!(clone.epoch_key(2).map(|key| *key.expose()), Ok([6; 32]));
     }
 
     #[test]

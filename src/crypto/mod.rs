@@ -5,6 +5,7 @@
 pub mod keys;
 pub mod local;
 pub mod object;
+pub mod recovery;
 pub mod seal;
 pub mod secret;
 pub mod slot;
@@ -19,11 +20,14 @@ pub enum Error {
     #[error("the seal does not verify")]
     Unauthentic,
     /// The credential opens no slot it was tried on.
-    #[error("wrong passphrase or key file")]
+    #[error("wrong passphrase, key file or recovery key")]
     WrongCredential,
     /// A key file that is not 64 hexadecimal digits.
     #[error("not a key file")]
     NotAKeyFile,
+    /// A recovery key that was mistyped.
+    #[error("not a recovery key: {why}")]
+    NotARecoveryKey { why: String },
     /// The object names an epoch that the key ring does not hold.
     #[error("no key for epoch {0}")]
     UnknownEpoch(u32),

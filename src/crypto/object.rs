@@ -21,7 +21,7 @@ use crate::{
 /// whole object.
 pub fn seal_object(keys: &Keys, kind: Kind, id: &[u8; 32], plain: &[u8]) -> Vec<u8> {
     let (epoch, base) = keys.newest_epoch();
-    seal(base, Place { kind, epoch, repository: keys.repository, id }, plain)
+    seal(&base, Place { kind, epoch, repository: keys.repository, id }, plain)
 }
 
 /// Opens the object of this kind and id and returns its plaintext.
@@ -158,8 +158,8 @@ mod tests {
 
     #[test]
     fn objects_of_older_epochs_open_and_those_of_unknown_ones_say_so() {
-        let mut rotated = keys();
-        rotated.epochs.push((9, Secret32::new([9; 32])));
+        let rotated = keys();
+        rotated.add_epochs(&Ring { epochs: vec![(9, [9; 32])], ..ring() });
         let newer = seal_object(&rotated, Kind::Snapshot, &ID, b"x");
 
         assert_eq!(open_object(&rotated, Kind::Snapshot, &ID, sealed()), Ok(vec![7; 500]));

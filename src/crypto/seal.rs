@@ -62,7 +62,7 @@ impl ObjectKey {
         kind: Kind,
         object: &[u8; 32],
     ) -> Result<Self, Error> {
-        keys.epoch_key(epoch).map(|base| Self::derive(base, kind, object))
+        keys.epoch_key(epoch).map(|base| Self::derive(&base, kind, object))
     }
 
     /// Seals a plaintext; with 16 spare bytes of capacity nothing is copied.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::crypto::Error;
+use crate::crypto::{Error, recovery::RECOVERY_BYTES};
 
 /// A 32-byte key.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -35,6 +35,8 @@ pub enum Credential {
     Passphrase(Vec<u8>),
     /// 32 random bytes.
     KeyFile([u8; 32]),
+    /// The 16 random bytes of a recovery sheet.
+    Recovery([u8; RECOVERY_BYTES]),
 }
 
 impl Credential {
@@ -84,6 +86,7 @@ impl fmt::Debug for Credential {
         f.write_str(match self {
             Self::Passphrase(_) => "Passphrase",
             Self::KeyFile(_) => "KeyFile",
+            Self::Recovery(_) => "Recovery",
         })
     }
 }

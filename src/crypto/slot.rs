@@ -22,8 +22,10 @@ use crate::{
 
 const SLOT_KEY_CONTEXT: &str = "stillpoint 2026 v1 key slot";
 const SLOT_CHECK_CONTEXT: &str = "stillpoint 2026 v1 slot check";
-const MASTER_NONCE: [u8; 12] = [0; 12];
-const LABEL_NONCE: [u8; 12] = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const SLOT_LABEL_CONTEXT: &str = "stillpoint 2026 v1 slot label";
+const RECOVERY_CONTEXT: &str = "stillpoint 2026 v1 recovery key";
+/// The key of a slot seals its master key only, the key of its label the label only.
+const NONCE: [u8; 12] = [0; 12];
 
 /// What a new slot is, apart from its credential and the key that it wraps.
 #[derive(Debug, Clone)]
@@ -41,6 +43,15 @@ pub struct NewSlot<'a> {
 #[derive(Debug, Clone)]
 pub struct OpenedSlot {
     pub master: Secret32,
+    /// Nothing if the slot is damaged somewhere.
+    pub label: Option<String>,
+    pub created: UnixNanos,
+}
+
+/// What a slot says to whoever holds the master key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvenSlot {
+    pub derivation: Derivation,
     pub label: String,
     pub created: UnixNanos,
 }
@@ -54,6 +65,7 @@ impl NewSlot<'_> {
                 Derivation::Passphrase { memory_kib: KDF_MEMORY_KIB, passes: KDF_PASSES, lanes: 1 }
             }
             Credential::KeyFile(_) => Derivation::KeyFile,
+            Credential::Recovery(_) => Derivation::Recovery,
         };
         self.wrap_at_cost(credential, derivation, master)
     }
@@ -73,11 +85,12 @@ impl NewSlot<'_> {
             sealed_label: [0; 32],
             sealed_master: [0; 48],
         };
-        let header = header(self.repository, self.id).encode();
-        let bound = [&header[..], &slot.encode_clear()].concat();
-        slot.sealed_label = seal(&key, LABEL_NONCE, &bound, &label_bytes(self.label));
-        slot.sealed_master = seal(&key, MASTER_NONCE, &bound, master.expose());
-        Ok([&header[..], &slot.encode()].concat())
+        let header = header(self.repository, self.id);
+        slot.sealed_master = seal(&key, &master_bound(&header, &slot), master.expose());
+        let label_key = label_key(master, &self.id, &self.salt);
+        let bound = label_bound(&header, &slot);
+        slot.sealed_label = seal(&label_key, &bound, &label_bytes(self.label));
+        Ok([&header.encode()[..], &slot.encode()].concat())
     }
 }
 
@@ -93,23 +106,66 @@ pub fn unwrap(
     id: &ObjectId,
     credential: &Credential,
 ) -> Result<OpenedSlot, Error> {
-    let found = Header::decode(object)?;
-    found.expect(Kind::Slot, repository, id.as_bytes())?;
-    found.expect_length(object.len() as u64)?;
-    let slot = Slot::decode(&object[HEADER_BYTES..])?;
+    let (header, slot) = decode(object, repository, id)?;
     let key = slot_key(credential, slot.derivation, id, &slot.salt)?;
     // The cipher alone would open under more than one key; the check commits to this one.
     if !bool::from(key_check(&key).ct_eq(&slot.key_check)) {
         return Err(Error::WrongCredential);
     }
-    let bound = [&found.encode()[..], &slot.encode_clear()].concat();
-    let master = open::<32>(&key, MASTER_NONCE, &bound, &slot.sealed_master)?;
-    let label = open::<LABEL_BYTES>(&key, LABEL_NONCE, &bound, &slot.sealed_label)?;
-    Ok(OpenedSlot {
-        master: Secret32::new(*master),
-        label: String::from_utf8_lossy(&label[..]).trim_end_matches('\0').to_owned(),
-        created: slot.created,
-    })
+    let master = open::<32>(&key, &master_bound(&header, &slot), &slot.sealed_master)?;
+    let master = Secret32::new(*master);
+    let label = open_label(&header, &slot, &master).ok();
+    Ok(OpenedSlot { master, label, created: slot.created })
+}
+
+/// Proves with the master key that a slot is whole and was made by somebody who held it. Its
+/// credential is not needed.
+///
+/// # Errors
+/// [`Error::Unauthentic`], [`Error::Format`]
+pub fn prove(
+    object: &[u8],
+    repository: &RepositoryId,
+    id: &ObjectId,
+    master: &Secret32,
+) -> Result<ProvenSlot, Error> {
+    let (header, slot) = decode(object, repository, id)?;
+    let label = open_label(&header, &slot, master)?;
+    Ok(ProvenSlot { derivation: slot.derivation, label, created: slot.created })
+}
+
+/// Reads the layout of a slot and compares it with its name.
+pub fn decode(
+    object: &[u8],
+    repository: &RepositoryId,
+    id: &ObjectId,
+) -> Result<(Header, Slot), Error> {
+    let header = Header::decode(object)?;
+    header.expect(Kind::Slot, repository, id.as_bytes())?;
+    header.expect_length(object.len() as u64)?;
+    Ok((header, Slot::decode(&object[HEADER_BYTES..])?))
+}
+
+fn open_label(header: &Header, slot: &Slot, master: &Secret32) -> Result<String, Error> {
+    let key = label_key(master, &ObjectId(header.object), &slot.salt);
+    let label = open::<LABEL_BYTES>(&key, &label_bound(header, slot), &slot.sealed_label)?;
+    Ok(String::from_utf8_lossy(&label[..]).trim_end_matches('\0').to_owned())
+}
+
+fn label_key(master: &Secret32, id: &ObjectId, salt: &[u8; 32]) -> Secret32 {
+    let mut hasher = blake3::Hasher::new_derive_key(SLOT_LABEL_CONTEXT);
+    let _ = hasher.update(master.expose()).update(id.as_bytes()).update(salt);
+    Secret32::new(*hasher.finalize().as_bytes())
+}
+
+/// What the seal of the master key is bound to.
+fn master_bound(header: &Header, slot: &Slot) -> Vec<u8> {
+    [&header.encode()[..], &slot.encode_clear()].concat()
+}
+
+/// What the seal of the label is bound to: all the rest of the slot.
+fn label_bound(header: &Header, slot: &Slot) -> Vec<u8> {
+    [&header.encode()[..], &slot.encode_clear(), &slot.sealed_master].concat()
 }
 
 fn slot_key(
@@ -124,6 +180,9 @@ fn slot_key(
             Derivation::Passphrase { memory_kib, passes, lanes },
         ) => stretch(passphrase, salt, affordable(memory_kib, passes, lanes)?)?,
         (Credential::KeyFile(key), Derivation::KeyFile) => Zeroizing::new(*key),
+        (Credential::Recovery(key), Derivation::Recovery) => {
+            Zeroizing::new(blake3::derive_key(RECOVERY_CONTEXT, key))
+        }
         _ => return Err(Error::WrongCredential),
     };
     let mut hasher = blake3::Hasher::new_derive_key(SLOT_KEY_CONTEXT);
@@ -176,24 +235,23 @@ const fn header(repository: RepositoryId, id: ObjectId) -> Header {
     }
 }
 
-fn seal<const N: usize>(key: &Secret32, nonce: [u8; 12], bound: &[u8], plain: &[u8]) -> [u8; N] {
+fn seal<const N: usize>(key: &Secret32, bound: &[u8], plain: &[u8]) -> [u8; N] {
     let mut sealed = plain.to_vec();
     sealed.reserve_exact(N - plain.len());
     ChaCha20Poly1305::new(key.expose().into())
-        .encrypt_in_place(&nonce.into(), bound, &mut sealed)
+        .encrypt_in_place(&NONCE.into(), bound, &mut sealed)
         .expect("the cipher takes a few bytes");
     sealed.try_into().expect("the tag makes up the difference")
 }
 
 fn open<const N: usize>(
     key: &Secret32,
-    nonce: [u8; 12],
     bound: &[u8],
     sealed: &[u8],
 ) -> Result<Zeroizing<[u8; N]>, Error> {
     let mut plain = Zeroizing::new(sealed.to_vec());
     ChaCha20Poly1305::new(key.expose().into())
-        .decrypt_in_place(&nonce.into(), bound, &mut *plain)
+        .decrypt_in_place(&NONCE.into(), bound, &mut *plain)
         .map_err(|_| Error::Unauthentic)?;
     let mut array = Zeroizing::new([0; N]);
     array.copy_from_slice(&plain);
@@ -236,6 +294,10 @@ mod tests {
         unwrap(object, &RepositoryId([0xaa; 32]), &ObjectId([0xbb; 32]), credential)
     }
 
+    fn proven(object: &[u8]) -> Result<ProvenSlot, Error> {
+        prove(object, &RepositoryId([0xaa; 32]), &ObjectId([0xbb; 32]), &master())
+    }
+
     fn key_file_slot() -> Vec<u8> {
         new_slot().wrap(&Credential::KeyFile([9; 32]), &master()).unwrap()
     }
@@ -247,10 +309,12 @@ mod tests {
 
         let slot = opened(&object, &right).unwrap();
         assert_eq!(slot.master.expose(), master().expose());
-        assert_eq!((&slot.label[..], slot.created), ("owner's laptop ", 77));
+        assert_eq!((slot.label.as_deref(), slot.created), (Some("owner's laptop "), 77));
         assert_eq!(object[HEADER_BYTES + 4..][..12], [0, 0, 1, 0, 3, 0, 0, 0, 1, 0, 0, 0]);
-        let slot = opened(&key_file_slot(), &Credential::KeyFile([9; 32])).unwrap();
-        assert_eq!(slot.master.expose(), master().expose());
+        for right in [Credential::KeyFile([9; 32]), Credential::Recovery([9; 16])] {
+            let slot = opened(&new_slot().wrap(&right, &master()).unwrap(), &right).unwrap();
+            assert_eq!(slot.master.expose(), master().expose());
+        }
     }
 
     #[test]
@@ -275,11 +339,32 @@ mod tests {
         for bit in 0..object.len() * 8 {
             let mut flipped = object.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(opened(&flipped, &right).is_err(), "bit {bit}");
+            assert!(proven(&flipped).is_err(), "bit {bit}");
+            match opened(&flipped, &right) {
+                // The label alone is damaged: that is no reason to shut anybody out.
+                Ok(slot) => {
+                    assert!((88..120).contains(&(bit / 8 - HEADER_BYTES)) && slot.label.is_none())
+                }
+                Err(_) => assert!(!(88..120).contains(&(bit / 8).wrapping_sub(HEADER_BYTES))),
+            }
         }
         for length in 0..object.len() {
             assert!(opened(&object[..length], &right).is_err(), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn the_master_key_proves_a_slot_and_reads_its_label() {
+        let object = key_file_slot();
+
+        let slot = proven(&object).unwrap();
+        assert_eq!(
+            (slot.derivation, slot.label.as_str()),
+            (Derivation::KeyFile, "owner's laptop ")
+        );
+        let other = Secret32::new([0x3b; 32]);
+        let refused = prove(&object, &RepositoryId([0xaa; 32]), &ObjectId([0xbb; 32]), &other);
+        assert_eq!(refused, Err(Error::Unauthentic));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub const LABEL_BYTES: usize = 16;
 const OBJECT: &str = "key slot";
 const PASSPHRASE: u8 = 1;
 const KEY_FILE: u8 = 2;
+const RECOVERY: u8 = 3;
 
 /// A key slot as it lies in its object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,6 +42,8 @@ pub enum Derivation {
     Passphrase { memory_kib: u32, passes: u32, lanes: u32 },
     /// The 32 bytes of a key file.
     KeyFile,
+    /// The 16 bytes of a recovery sheet.
+    Recovery,
 }
 
 impl Slot {
@@ -60,6 +63,7 @@ impl Slot {
                 (PASSPHRASE, [memory_kib, passes, lanes])
             }
             Derivation::KeyFile => (KEY_FILE, [0; 3]),
+            Derivation::Recovery => (RECOVERY, [0; 3]),
         };
         let mut clear = [0; SLOT_CLEAR_BYTES];
         clear[0] = kind;
@@ -86,7 +90,10 @@ impl Slot {
                 Derivation::Passphrase { memory_kib, passes, lanes }
             }
             KEY_FILE if costs == [0; 3] => Derivation::KeyFile,
-            KEY_FILE => return Err(cursor.corrupt("a key file has no costs")),
+            RECOVERY if costs == [0; 3] => Derivation::Recovery,
+            KEY_FILE | RECOVERY => {
+                return Err(cursor.corrupt("a key that is no passphrase has no costs"));
+            }
             unknown => return Err(cursor.newer(format!("slot kind {unknown}"))),
         };
         let slot = Self {
@@ -131,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_bytes_and_costs_of_key_files_are_zero() {
+    fn reserved_bytes_are_zero_and_only_passphrases_have_costs() {
         let key_file = Slot { derivation: Derivation::KeyFile, ..slot() };
         let with = |at: usize, byte: u8| {
             let mut body = key_file.encode();
@@ -144,6 +151,8 @@ mod tests {
         assert!(breaks(with(3, 1), "reserved"));
         assert!(breaks(with(4, 1), "no costs"));
         assert!(breaks(with(15, 1), "no costs"));
-        assert!(matches!(with(0, 3), Err(Error::Newer { .. })));
+        let recovery = Slot { derivation: Derivation::Recovery, ..slot() };
+        assert_eq!(with(0, 3), Ok(recovery));
+        assert!(matches!(with(0, 4), Err(Error::Newer { .. })));
     }
 }

@@ -10,6 +10,7 @@ pub mod diff;
 pub mod doctor;
 pub mod dump;
 pub mod event;
+pub mod keys;
 pub mod list;
 pub mod moment;
 pub mod object;
@@ -56,6 +57,8 @@ pub enum Error {
     Moment(#[from] moment::Error),
     #[error(transparent)]
     Past(#[from] past::Error),
+    #[error(transparent)]
+    Key(#[from] keys::Error),
     /// Refused before anything was written.
     #[error("{place} has {free_bytes} bytes free, {needed_bytes} are needed")]
     NoSpace { place: String, needed_bytes: u64, free_bytes: u64 },

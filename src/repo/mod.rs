@@ -50,12 +50,13 @@ use crate::{
     crypto::{self, keys::Keys, secret::Credential},
     disk::{Dir, Disk},
     format::{self, record::Record},
-    id::{RepositoryId, WriterId},
+    id::{ObjectId, RepositoryId, WriterId},
     index,
 };
 
 pub use check::CheckEvent;
 use keyring::Opened;
+pub use keyring::{SlotEntry, Slots};
 pub use snapshots::Snapshot;
 use state::State;
 pub use state::{Lock, Taken, WriterState};
@@ -148,6 +149,11 @@ impl Repository {
 
     /// All committed snapshots, oldest first, and the records that do not open.
     pub fn snapshots(&self) -> Result<snapshots::Snapshots, Error> {
+        let loaded = snapshots::load(self);
+        if !self.keys.missed_an_epoch() {
+            return loaded;
+        }
+        self.opened.refresh(self.env.backend.as_ref())?;
         snapshots::load(self)
     }
 
@@ -169,7 +175,7 @@ impl Repository {
     pub fn writer(&self) -> Result<Writer, Error> {
         self.forget_catalogue();
         let catalogue = self.catalogue()?;
-        keyring::complete_copies(&self.env, &self.opened)?;
+        keyring::complete_copies(&self.env, &self.state, &self.opened)?;
         let _ = commit::finish_pending(self, &catalogue)?;
         Ok(Writer::start(self.env.clone(), catalogue))
     }
@@ -215,13 +221,40 @@ impl Repository {
         check::open_any(self, name)
     }
 
+    /// All key slots, those of others too.
+    pub fn slots(&self) -> Result<Slots, Error> {
+        Slots::read(&self.env, &self.opened)
+    }
+
+    /// Adds a key slot; it is read back and opened with the credential before this returns.
+    pub fn add_slot(&self, credential: &Credential, label: &str) -> Result<ObjectId, Error> {
+        keyring::add_slot((&self.env, &self.state), &self.opened, credential, label)
+    }
+
+    /// Removes a key slot, unless it is the last that is known to be whole.
+    pub fn remove_slot(&self, id: ObjectId) -> Result<(), Error> {
+        keyring::remove_slot((&self.env, &self.state), &self.opened, id)
+    }
+
+    /// Begins a new epoch: all that is sealed from now on, by this process too, is sealed under a
+    /// new key. Durable on return.
+    pub fn rotate(&self) -> Result<u32, Error> {
+        keyring::rotate((&self.env, &self.state), &self.opened)
+    }
+
     /// The view of the repository that this process has.
     pub fn catalogue(&self) -> Result<Arc<catalogue::Catalogue>, Error> {
         let mut kept = self.catalogue.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(catalogue) = kept.as_ref() {
             return Ok(catalogue.clone());
         }
-        let catalogue = Arc::new(catalogue::Catalogue::load(&self.env, &self.state, &self.keys)?);
+        let mut loaded = catalogue::Catalogue::load(&self.env, &self.state, &self.keys);
+        if self.keys.missed_an_epoch() {
+            // Another process began an epoch after this one had opened the repository.
+            self.opened.refresh(self.env.backend.as_ref())?;
+            loaded = catalogue::Catalogue::load(&self.env, &self.state, &self.keys);
+        }
+        let catalogue = Arc::new(loaded?);
         // Only this load may see it: the local index has let go of what is gone.
         self.note_losses(&catalogue)?;
         *kept = Some(catalogue.clone());
@@ -276,8 +309,10 @@ pub enum Error {
     NotFound { place: String },
     #[error("there is already a repository in {place}")]
     AlreadyThere { place: String },
-    #[error("wrong passphrase or key file for the repository in {place}")]
+    #[error("wrong passphrase, key file or recovery key for the repository in {place}")]
     WrongCredential { place: String },
+    #[error("this is the last key that is known to open the repository in {place}")]
+    LastSlot { place: String },
     #[error("{name} is corrupt: {why}")]
     Corrupt { name: String, why: String },
     #[error("{name} was written by a newer Stillpoint: {what}")]

@@ -212,7 +212,7 @@ mod tests {
             cut: key.clone(),
             page: key.clone(),
             identity: key.clone(),
-            epochs: vec![(1, key)],
+            epochs: crate::crypto::keys::Epochs::new(vec![(1, key)]),
         }))
     }
 

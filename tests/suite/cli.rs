@@ -1,6 +1,8 @@
 //! The wiring of the command line: the real program, its streams and its exit codes. What the use
 //! cases do is tested elsewhere.
 
+#[path = "cli/keys.rs"]
+mod keys;
 #[path = "cli/shop.rs"]
 pub(crate) mod shop;
 
@@ -9,7 +11,7 @@ use std::{io::Read, time::Duration};
 use serde_json::Value;
 use shop::{Shop, holds};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "init",
     "backup",
     "snapshots",
@@ -23,6 +25,7 @@ const COMMANDS: [&str; 20] = [
     "restore",
     "check",
     "rebuild-index",
+    "key",
     "runs",
     "doctor",
     "cat",

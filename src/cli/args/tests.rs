@@ -36,6 +36,7 @@ fn names_in_the_program_are_those_that_people_type() {
         "stats",
         "check",
         "rebuild-index",
+        "key list",
         "runs",
         "doctor",
         "cat x",

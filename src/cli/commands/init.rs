@@ -65,6 +65,11 @@ fn slots(context: &Context, config: &Config, args: &InitArgs) -> Result<Vec<Slot
                 label: "key file",
                 told: format!("Key file     {}", path.display()),
             }),
+            CredentialSource::RecoveryFile(_) => {
+                let message = "a recovery sheet belongs to a repository that is there".to_owned();
+                let help = "make one afterwards:  stillpoint key recovery";
+                return Err(Error::Usage { message, help });
+            }
             CredentialSource::PasswordFile(path) => slots.push(Slot {
                 credential: credential::read(source)?,
                 label: "passphrase",
@@ -114,6 +119,7 @@ fn tell(context: &Context, config: &Config, id: &str, slots: &[Slot]) {
     output.remark(
         "Keep a copy of what opens it somewhere else. Without it nobody can read these backups.",
     );
+    output.remark("A sheet of paper that opens it, too:  stillpoint key recovery");
     output.remark("");
     let sets = if config.sets.is_empty() { " --sqlite NAME=PATH --files NAME=PATH" } else { "" };
     output.remark(&format!("Next  stillpoint backup{sets}"));

@@ -7,6 +7,7 @@ mod diff;
 mod doctor;
 mod dump;
 mod init;
+mod key;
 mod ls;
 mod manual;
 mod object;
@@ -38,6 +39,7 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
         Command::Stats => stats::run(context),
         Command::Check(args) => check::run(context, &args),
         Command::RebuildIndex => rebuild_index::run(context),
+        Command::Key(args) => key::run(context, &args),
         Command::Runs(args) => runs::run(context, &args),
         Command::Doctor => doctor::run(context),
         Command::Cat(args) => object::cat(context, &args),

@@ -12,7 +12,7 @@ use crate::{
     backend, chunk,
     cli::{exit_code::ExitCode, text},
     config, crypto, format, ops,
-    ops::moment,
+    ops::{keys, moment},
     repo::{self, image, tree},
     sink::files,
 };
@@ -97,11 +97,17 @@ fn entry(error: &Error) -> Entry {
             .command("use another folder", "--state-dir DIR"),
         Error::Output(_) => Entry::new("SP0001", ExitCode::Failed),
         Error::Stopped => Entry::new("SP0130", ExitCode::Interrupted),
+        Error::Declined => Entry::new("SP0020", ExitCode::Failed).effect(NOTHING_CHANGED),
+        Error::NoYes { .. } => Entry::new("SP0021", ExitCode::NeedsAnswer)
+            .effect(NOTHING_CHANGED)
+            .command("say so beforehand", "--yes"),
         Error::NoRepositoryNamed
         | Error::NoCredential
         | Error::Credential { .. }
         | Error::NotAKeyFile { .. }
         | Error::KeyFileNotWritten { .. }
+        | Error::NotARecoveryKey { .. }
+        | Error::SheetNotWritten { .. }
         | Error::EmptyPassphrase
         | Error::PassphrasesDiffer => access_entry(error),
     }
@@ -125,6 +131,11 @@ fn access_entry(error: &Error) -> Entry {
             .help("a key file holds 64 hexadecimal digits and is made by init --new-key-file"),
         Error::KeyFileNotWritten { .. } => {
             usage("SP0108").help("choose a file that does not exist yet, in a folder that does")
+        }
+        Error::NotARecoveryKey { .. } => usage("SP0701")
+            .help("type it as it stands on the sheet; capitals, blanks and dashes do not matter"),
+        Error::SheetNotWritten { .. } => {
+            usage("SP0702").help("choose a file that does not exist yet, in a folder that does")
         }
         Error::EmptyPassphrase => usage("SP0109").help("an empty passphrase protects nothing"),
         Error::PassphrasesDiffer => usage("SP0110").help("type the same passphrase twice"),
@@ -154,6 +165,7 @@ fn ops_entry(error: &ops::Error) -> Entry {
         ops::Error::Format(error) => format_entry(error),
         ops::Error::Moment(error) => moment_entry(error),
         ops::Error::Past(error) => past::entry(error),
+        ops::Error::Key(error) => key_entry(error),
         ops::Error::Tree(tree::Error::Chunk(error)) => chunk_entry(error),
         ops::Error::Image(error) => image_entry(error),
         ops::Error::Tree(_) => corrupt_entry(),
@@ -201,6 +213,18 @@ fn ops_entry(error: &ops::Error) -> Entry {
     }
 }
 
+fn key_entry(error: &keys::Error) -> Entry {
+    let entry = |code| Entry::new(code, ExitCode::Usage).effect(NOTHING_CHANGED);
+    match error {
+        keys::Error::Ambiguous { ids, .. } => {
+            let ids: Vec<&str> = ids.iter().take(5).map(|id| &id[..id.len().min(12)]).collect();
+            entry("SP0704").help(format!("name it by its id: {}", ids.join(", ")))
+        }
+        keys::Error::NotASheet => entry("SP0705").command("see them", "stillpoint key list"),
+        _ => entry("SP0703").command("see them", "stillpoint key list"),
+    }
+}
+
 fn repo_entry(error: &repo::Error) -> Entry {
     match error {
         repo::Error::NotFound { place } => Entry::new("SP0010", ExitCode::NoRepository)
@@ -216,6 +240,9 @@ fn repo_entry(error: &repo::Error) -> Entry {
                  neither",
             )
         }
+        repo::Error::LastSlot { .. } => Entry::new("SP0706", ExitCode::Failed)
+            .effect("nothing was changed; without it nobody could open these backups again")
+            .command("add another one first", "stillpoint key add"),
         repo::Error::Corrupt { .. } => corrupt_entry(),
         repo::Error::Newer { .. } => newer_entry(),
         repo::Error::Backend(error) => place::entry(error),

@@ -28,8 +28,7 @@ impl PastDatabase {
         if !statement.readonly() {
             return Err(Error::Writes);
         }
-        let columns: Vec<String> =
-            statement.column_names().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         if visit(Answer::Columns(&columns)).is_break() {
             return Ok(());
         }

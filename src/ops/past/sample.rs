@@ -54,7 +54,7 @@ impl Archive {
             cut: key(3),
             page: key(4),
             identity: key(5),
-            epochs: vec![(1, key(6))],
+            epochs: crate::crypto::keys::Epochs::new(vec![(1, key(6))]),
         });
         Self { store: MemoryChunks::new(keys.clone()), keys }
     }

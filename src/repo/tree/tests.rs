@@ -29,7 +29,7 @@ fn keys() -> Arc<Keys> {
         cut: key.clone(),
         page: key.clone(),
         identity: key.clone(),
-        epochs: vec![(1, key)],
+        epochs: crate::crypto::keys::Epochs::new(vec![(1, key)]),
     })
 }
 

@@ -19,7 +19,7 @@ fn keys() -> Arc<Keys> {
         cut: key(3),
         page: key(4),
         identity: key(5),
-        epochs: vec![(1, key(6))],
+        epochs: crate::crypto::keys::Epochs::new(vec![(1, key(6))]),
     })
 }
 

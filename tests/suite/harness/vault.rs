@@ -8,6 +8,7 @@ use std::{
 
 use stillpoint::{
     config::Place,
+    crypto::secret::Credential,
     disk::{Disk, RealDisk, Uninterrupted},
     ops::{
         self, backup,
@@ -76,6 +77,17 @@ impl Vault {
         let env =
             machine(disk).open(&Place::Folder(self.repository()), &self.state()).map_err(told)?;
         Repository::open(env, &KEY).map_err(told)
+    }
+
+    /// Opens it with another credential than usual.
+    pub fn open_with(
+        &self,
+        disk: impl Disk + 'static,
+        credential: &Credential,
+    ) -> Result<Repository, Failure> {
+        let env =
+            machine(disk).open(&Place::Folder(self.repository()), &self.state()).map_err(told)?;
+        Repository::open(env, credential).map_err(told)
     }
 
     pub fn back_up(

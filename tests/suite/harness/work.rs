@@ -13,6 +13,11 @@ pub enum Work {
     NextBackup,
     Restore,
     RebuildIndex,
+    AddKey,
+    /// Of the three that open it, the one that is used is changed.
+    ChangeKey,
+    RemoveKey,
+    RotateKeys,
 }
 
 /// Whether all that was asked for was done. What was left out was reported.
@@ -37,9 +42,13 @@ impl Work {
     pub const ALL: [Self; 5] =
         [Self::Init, Self::FirstBackup, Self::NextBackup, Self::Restore, Self::RebuildIndex];
 
+    /// What changes keys has its own rules, in `crate::keys`.
+    pub const KEYS: [Self; 4] = [Self::AddKey, Self::ChangeKey, Self::RemoveKey, Self::RotateKeys];
+
     /// The work whose `Debug` form this is.
     pub fn named(name: &str) -> Self {
-        let named = Self::ALL.into_iter().find(|work| format!("{work:?}") == name);
+        let mut all = Self::ALL.into_iter().chain(Self::KEYS);
+        let named = all.find(|work| format!("{work:?}") == name);
         named.expect("the name of a work")
     }
 
@@ -56,6 +65,9 @@ impl Work {
             }
             Self::Restore => vault.restore_oldest(disk, TARGET).map(|report| report.is_complete()),
             Self::RebuildIndex => vault.rebuild_index(disk).map(|report| report.damaged.is_empty()),
+            Self::AddKey | Self::ChangeKey | Self::RemoveKey | Self::RotateKeys => {
+                crate::keys::change(self, disk, vault).map(|()| true)
+            }
         }?;
         Ok(if is_whole { Whole::Yes } else { Whole::No })
     }
@@ -105,7 +117,7 @@ impl World {
         match work {
             Work::Init | Work::FirstBackup => &[],
             Work::NextBackup => &self.moments[..1],
-            Work::Restore | Work::RebuildIndex => &self.moments,
+            _ => &self.moments,
         }
     }
 

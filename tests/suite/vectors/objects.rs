@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use stillpoint::{
     crypto::{
         object::{open_object, open_ring},
+        recovery::{RECOVERY_BYTES, written_groups},
         seal::{ObjectKey, Role},
         secret::{Credential, Secret32},
         slot::{NewSlot, unwrap},
@@ -28,6 +29,7 @@ use super::{
 const ID: [u8; 32] = counting(0xd0);
 const PASSPHRASE: &str = "correct horse battery staple";
 const KEY_FILE: [u8; 32] = counting(0xe8);
+const RECOVERY: [u8; RECOVERY_BYTES] = *b"stillpoint paper";
 const TAG_BYTES: usize = 16;
 
 pub fn all() -> Vec<Value> {
@@ -36,6 +38,7 @@ pub fn all() -> Vec<Value> {
         json!({ "name": "descriptor", "bytes": hex(&descriptor()), "sealed": [] }),
         slot("key slot, passphrase", &Credential::Passphrase(PASSPHRASE.into())),
         slot("key slot, key file", &Credential::KeyFile(KEY_FILE)),
+        slot("key slot, recovery sheet", &Credential::Recovery(RECOVERY)),
         single("key ring", Kind::Ring, &ring().encode()),
         single("pending record", Kind::Pending, &record),
         single("snapshot record", Kind::Snapshot, &record),
@@ -77,13 +80,18 @@ pub fn check(case: &Value) {
 fn check_slot(case: &Value, object: &[u8]) {
     let credential = match &case["credential"]["passphrase"] {
         Value::String(passphrase) => Credential::Passphrase(passphrase.clone().into_bytes()),
+        _ if case["credential"]["recovery key"].is_string() => Credential::Recovery(RECOVERY),
         _ => Credential::KeyFile(KEY_FILE),
     };
     let (bound, sealed_master) = (&object[..HEADER_BYTES + 88], &object[HEADER_BYTES + 120..]);
     let opened = unwrap(object, &REPOSITORY, &ObjectId(ID), &credential).unwrap();
 
     assert_eq!(hex(opened.master.expose()), case["master key"]);
-    assert_eq!(opened.label, case["label"]);
+    assert_eq!(opened.label.as_deref(), case["label"].as_str());
+    let label = [&b"owner"[..], &[0; 11]].concat();
+    let (clear, sealed_label) = (bound, &object[HEADER_BYTES + 88..][..32]);
+    let bound_too = [clear, sealed_master].concat();
+    assert_eq!(open(&unhex(&case["label key"]), &[0; 12], &bound_too, sealed_label), label);
     assert_eq!(open(&unhex(&case["slot key"]), &[0; 12], bound, sealed_master), MASTER);
 }
 
@@ -111,9 +119,18 @@ fn slot(name: &str, credential: &Credential) -> Value {
             (json!({ "passphrase": PASSPHRASE }), stretch(passphrase, &salt))
         }
         Credential::KeyFile(key) => (json!({ "key file": hex(key) }), *key),
+        Credential::Recovery(key) => (
+            json!({
+                "recovery key": hex(key),
+                "written": written_groups(key).map(|group| group.to_string()).join("-"),
+            }),
+            blake3::derive_key("stillpoint 2026 v1 recovery key", key),
+        ),
     };
     let slot_key = blake3::derive_key("stillpoint 2026 v1 key slot", &[secret, ID, salt].concat());
     let key_check = blake3::derive_key("stillpoint 2026 v1 slot check", &slot_key);
+    let label_key =
+        blake3::derive_key("stillpoint 2026 v1 slot label", &[MASTER, ID, salt].concat());
     assert_eq!(object[HEADER_BYTES + 56..][..32], key_check);
     json!({
         "name": name,
@@ -122,6 +139,7 @@ fn slot(name: &str, credential: &Credential) -> Value {
         "secret": hex(&secret),
         "slot key": hex(&slot_key),
         "key check": hex(&key_check),
+        "label key": hex(&label_key),
         "master key": hex(&MASTER),
         "label": "owner",
         "bytes": hex(&object),
