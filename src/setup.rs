@@ -1,11 +1,14 @@
 //! The composition root: the one place that names concrete backends, disks and clocks.
 
+mod remote;
+
 use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 
+pub use remote::Means;
 use rustix::fs::Mode;
 
 use crate::{
@@ -65,7 +68,7 @@ impl Machine {
     pub fn create(&self, place: &Place, state_root: &Path) -> Result<Environment, repo::Error> {
         let backend: Arc<dyn Backend> = match place {
             Place::Folder(path) => Arc::new(LocalBackend::create(Arc::clone(&self.disk), path)?),
-            remote => self.remote(remote)?,
+            remote => self.remote(remote, &Means::default())?,
         };
         Ok(self.environment(backend, state_root))
     }
@@ -77,18 +80,12 @@ impl Machine {
             Place::Folder(path) => Arc::new(
                 LocalBackend::open(Arc::clone(&self.disk), path).map_err(absent_is_not_found)?,
             ),
-            remote => self.remote(remote)?,
+            remote => self.remote(remote, &Means::default())?,
         };
         if backend.list(Folder::Descriptor)?.objects.is_empty() {
             return Err(repo::Error::NotFound { place: backend.place() });
         }
         Ok(self.environment(backend, state_root))
-    }
-
-    #[expect(clippy::unused_self, reason = "takes the clock once there are stores behind it")]
-    fn remote(&self, place: &Place) -> Result<Arc<dyn Backend>, repo::Error> {
-        let why = "this version stores in folders only".to_owned();
-        Err(backend::Error::WrongPlace { place: place.to_string(), why }.into())
     }
 
     fn environment(&self, backend: Arc<dyn Backend>, state_root: &Path) -> Environment {

@@ -10,6 +10,7 @@ pub mod local;
 pub mod memory;
 pub mod name;
 mod set_up;
+pub mod store;
 
 use std::{fmt, ops::Range, time::Duration};
 
@@ -251,6 +252,26 @@ impl Error {
                 | Self::RateLimited { .. }
                 | Self::BadAnswer { .. }
                 | Self::NotAsSent { .. }
+        )
+    }
+
+    /// Whether the place as a whole does not do what it is asked: nothing can be said of the object
+    /// then, it may be there and whole.
+    pub const fn is_of_the_place(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::SignIn { .. }
+                | Self::QuotaFull { .. }
+                | Self::RateLimited { .. }
+                | Self::Refused { .. }
+                | Self::WrongPlace { .. }
+                | Self::ClockSkew { .. }
+                | Self::BadAnswer { .. }
+                | Self::Unproven { .. }
+                | Self::SetUp { .. }
+                | Self::Paused { .. }
+                | Self::InUse { .. }
         )
     }
 

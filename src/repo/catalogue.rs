@@ -342,6 +342,7 @@ impl<'a> Loader<'a> {
                     covered.extend(head.covers.iter().copied());
                     self.live.push(head);
                 }
+                Err(Error::Backend(error)) if error.is_of_the_place() => return Err(error.into()),
                 // The tables of the packs say the same: see `read_unknown_tables`.
                 Err(error @ (Error::Format(_) | Error::Crypto(_) | Error::Backend(_))) => {
                     self.report.damaged.push((object.name, error.to_string()));
@@ -427,6 +428,7 @@ impl<'a> Loader<'a> {
                     let _ = self.known.insert(pack);
                     self.take_pack(entry, table)?;
                 }
+                Err(Error::Backend(error)) if error.is_of_the_place() => return Err(error.into()),
                 Err(error @ (Error::Format(_) | Error::Crypto(_) | Error::Backend(_))) => {
                     self.report.damaged.push((ObjectName::Pack(pack), error.to_string()));
                 }

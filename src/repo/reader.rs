@@ -116,6 +116,10 @@ impl Fetch for Reader {
         for location in &copies {
             match self.read_copy(id, location) {
                 Ok(chunk) => return Ok(chunk),
+                // Nobody knows what is there; saying that it is damaged would be a lie.
+                Err(Error::Backend(error)) if error.is_of_the_place() => {
+                    return Err(chunk::Error::Repository(Arc::new(Error::Backend(error))));
+                }
                 Err(error) => {
                     if is_damage(&error) {
                         self.catalogue.distrust(location.pack);

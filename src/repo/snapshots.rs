@@ -55,6 +55,7 @@ pub(super) fn load_where(
         let copy = copies.get(&id).and_then(|bytes| Record::decode(bytes).ok());
         match copy.map_or_else(|| read(repo, id), Ok) {
             Ok(record) => loaded.snapshots.push(Snapshot { id, record }),
+            Err(Error::Backend(error)) if error.is_of_the_place() => return Err(error.into()),
             Err(error) => loaded.damaged.push((name, error.to_string())),
         }
     }
