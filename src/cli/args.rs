@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod diff;
 mod key;
 mod past;
 mod restore;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 
 pub use backup::{BackupArgs, TriggerArg};
 pub use check::CheckArgs;
+pub use diff::{DiffArgs, DiffFormatArg};
 pub use key::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs};
 pub use past::{SchemaArgs, SqlArgs, TablesArgs};
 pub use restore::{OverwriteArg, RestoreArgs};
@@ -200,19 +202,6 @@ pub struct DumpArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct DiffArgs {
-    /// The older side: SNAP, SNAP:PART or SNAP:PART/PATH
-    #[arg(value_name = "SNAP")]
-    pub from: OsString,
-    /// The newer side
-    #[arg(value_name = "SNAP")]
-    pub to: OsString,
-    /// Refuse to take parts from different snapshots
-    #[arg(long)]
-    pub exact: bool,
-}
-
-#[derive(Debug, Args)]
 pub struct RunsArgs {
     /// Show the log of one run
     #[arg(value_name = "RUN")]
@@ -328,6 +317,11 @@ impl Command {
                 | Self::Check(_)
                 | Self::RebuildIndex
         )
+    }
+
+    /// Whether it was asked for JSON by a flag of its own.
+    pub const fn wants_json(&self) -> bool {
+        matches!(self, Self::Diff(DiffArgs { format: DiffFormatArg::Json, .. }))
     }
 
     /// Whether its standard output is a file's or an object's own bytes.

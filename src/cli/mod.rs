@@ -54,7 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run_command(cli: Cli, variables: Variables) -> ExitCode {
-    let form = form(&cli.command, cli.global.json);
+    let form = form(&cli.command, cli.global.json || cli.command.wants_json());
     let output = Arc::new(Output::new(form, &cli.global, &variables));
     let name = cli.command.name();
     let context = Context::new(name, cli.global, variables, Arc::clone(&output), Machine::real());

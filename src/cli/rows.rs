@@ -124,7 +124,7 @@ const fn is_number(value: ValueRef<'_>) -> bool {
 }
 
 /// A value for CSV, whole; NULL is an empty field.
-fn exact(value: ValueRef<'_>) -> String {
+pub fn exact(value: ValueRef<'_>) -> String {
     match value {
         ValueRef::Null => String::new(),
         ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
@@ -143,7 +143,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A field of RFC 4180.
-fn csv(field: &str) -> String {
+pub fn csv(field: &str) -> String {
     match field.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", field.replace('"', "\"\"")),
         false => field.to_owned(),

@@ -5,7 +5,7 @@
 //! packs stay, and the next run uses them.
 
 mod database;
-mod kept_chunks;
+pub(in crate::ops) mod kept_chunks;
 mod metered;
 mod record;
 mod space;

@@ -1,14 +1,21 @@
 //! What differs between two moments: paths of trees, pages and rows of databases.
 
+mod renames;
+pub mod rows;
+pub mod text;
 mod trees;
 
 use std::sync::Arc;
 
+use renames::Renames;
 pub use trees::{Change, Difference};
 
 use crate::{
     chunk::Fetch,
-    format::record::{DatabaseFacts, Part, PartContent, PartKind},
+    format::{
+        image::Image,
+        record::{DatabaseFacts, Part, PartContent, PartKind},
+    },
     ops::{Error, list::find, moment::PartAt},
     repo::{image::ImageReader, tree},
 };
@@ -28,6 +35,8 @@ pub enum Found<'a> {
     },
     Database {
         part: &'a str,
+        older: &'a Image,
+        newer: &'a Image,
         difference: DatabaseDifference,
     },
     /// A folder of one side that cannot be read to its end.
@@ -88,29 +97,25 @@ fn diff_parts(
             let path = path.join(&b'/');
             let older = find(&**fetch, from, older, &path)?;
             let newer = find(&**fetch, to, newer, &path)?;
+            let part = &to.name;
+            let mut renames = Renames::default();
             trees::diff(&**fetch, (&older, &newer), &path, &mut |seen| match seen {
-                Ok(difference) => visit(Found::Entry { part: &to.name, difference }),
-                Err((path, error)) => visit(Found::Unreadable { part: &to.name, path, error }),
+                Ok(difference) if renames.keeps(&difference) => {}
+                Ok(difference) => visit(Found::Entry { part, difference }),
+                Err((path, error)) => visit(Found::Unreadable { part, path, error }),
             });
+            renames.tell(&mut |difference| visit(Found::Entry { part, difference }));
             Ok(())
         }
         (
             PartContent::Database { image: older, facts: rows_before },
             PartContent::Database { image: newer, facts: rows_now },
         ) => {
-            if older.identity == newer.identity {
-                return Ok(());
+            if older.identity != newer.identity {
+                let (before, now) = ((&**older, &**rows_before), (&**newer, &**rows_now));
+                let difference = database_difference(fetch, before, now)?;
+                visit(Found::Database { part: &to.name, older, newer, difference });
             }
-            let older_reader = ImageReader::open(older, Arc::clone(fetch))?;
-            let newer_reader = ImageReader::open(newer, Arc::clone(fetch))?;
-            let difference = DatabaseDifference {
-                pages_from: older.page_count,
-                pages_to: newer.page_count,
-                pages_changed: newer_reader.count_changed_since(&older_reader)?,
-                page_bytes: newer.page_bytes,
-                tables: tables(rows_before, rows_now),
-            };
-            visit(Found::Database { part: &to.name, difference });
             Ok(())
         }
         _ => {
@@ -118,6 +123,23 @@ fn diff_parts(
             Ok(())
         }
     }
+}
+
+/// How two images of one database differ, as far as their pages and their records tell.
+pub fn database_difference(
+    fetch: &Arc<dyn Fetch>,
+    (older, rows_before): (&Image, &DatabaseFacts),
+    (newer, rows_now): (&Image, &DatabaseFacts),
+) -> Result<DatabaseDifference, Error> {
+    let older_reader = ImageReader::open(older, Arc::clone(fetch))?;
+    let newer_reader = ImageReader::open(newer, Arc::clone(fetch))?;
+    Ok(DatabaseDifference {
+        pages_from: older.page_count,
+        pages_to: newer.page_count,
+        pages_changed: newer_reader.count_changed_since(&older_reader)?,
+        page_bytes: newer.page_bytes,
+        tables: tables(rows_before, rows_now),
+    })
 }
 
 fn tables(from: &DatabaseFacts, to: &DatabaseFacts) -> Vec<(String, Option<i64>, Option<i64>)> {

@@ -60,7 +60,7 @@ fn dump_entry(
     Err(Error::NotAFile { path, what })
 }
 
-fn dump_file(
+pub(super) fn dump_file(
     fetch: &dyn Fetch,
     file_bytes: u64,
     stream: &Stream,

@@ -38,6 +38,7 @@ mod live;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod parts;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod past;
 #[cfg(test)]
 mod power_cuts;

@@ -73,3 +73,89 @@ fn a_conversation_goes_on_after_a_mistake() {
     assert!(out.contains("sales\n") && out.contains("100\n") && !out.contains("after"), "{out}");
     assert!(err.contains("nonsense"), "{err}");
 }
+
+#[test]
+fn diff_tells_the_rows_that_differ_and_nothing_else() {
+    let shop = Shop::open();
+    shop.on_pos("CREATE TABLE prices (item TEXT PRIMARY KEY, cents INT) WITHOUT ROWID");
+    shop.on_pos("INSERT INTO prices VALUES ('chair', 900), ('table', 1900)");
+    let _ = shop.back_up(&[]);
+    shop.on_pos("DELETE FROM sales WHERE id = 7; UPDATE sales SET what = 'blue' WHERE id = 9");
+    shop.on_pos(
+        "INSERT INTO sales VALUES (500, 'new'); UPDATE prices SET cents = 950 WHERE cents = 900",
+    );
+    let _ = shop.back_up(&[]);
+
+    let data = shop.data(&["diff", "latest~1", "latest"]);
+    let text = shop.run(["diff", "latest~1", "latest", "--rows"]);
+    let csv = shop.run(["diff", "latest~1", "latest:pos", "--format", "csv", "--table", "prices"]);
+
+    let tables = &data[0]["tables"];
+    assert_eq!((&tables[0]["table"], &tables[0]["changed"]), (&"prices".into(), &1.into()));
+    let sales = &tables[1];
+    let counts = ["added", "removed", "changed"].map(|name| sales[name].as_u64().unwrap());
+    assert_eq!((counts, sales["table"].as_str()), ([1, 1, 1], Some("sales")));
+    for line in [
+        "       ~ item=chair  cents: 900 to 950",
+        "       - id=7  what=paint 6",
+        "       ~ id=9  what: paint 8 to blue",
+        "       + id=500  what=new",
+    ] {
+        assert!(text.out.contains(line), "{}", text.out);
+    }
+    assert_eq!(
+        csv.out,
+        "part,table,change,key,column,before,after\npos,prices,changed,item=chair,cents,900,950\n"
+    );
+}
+
+#[test]
+fn a_script_brings_an_older_copy_to_the_newer_moment() {
+    let shop = Shop::open();
+    let _ = shop.back_up(&[]);
+    let _ = shop.run(["restore", "latest:pos", "--target", shop.path("old").to_str().unwrap()]);
+    shop.on_pos("DELETE FROM sales WHERE id % 3 = 0; CREATE INDEX by_what ON sales (what)");
+    let _ = shop.back_up(&[]);
+
+    let script = shop.run(["diff", "latest~1:pos", "latest:pos", "--format", "sql"]);
+    let copy = rusqlite::Connection::open(shop.path("old/pos.db")).unwrap();
+    copy.execute_batch(&script.out).unwrap();
+
+    let count = |sql: &str| -> i64 { copy.query_row(sql, [], |row| row.get(0)).unwrap() };
+    assert_eq!(count("SELECT count(*) FROM sales"), 67);
+    assert_eq!(count("SELECT count(*) FROM sqlite_schema WHERE name = 'by_what'"), 1);
+}
+
+#[test]
+fn the_present_is_compared_without_being_backed_up() {
+    let shop = Shop::open();
+    let _ = shop.back_up(&[]);
+    let unchanged = shop.run(["diff", "latest", "live"]);
+    shop.on_pos("UPDATE sales SET what = 'wrong' WHERE id <= 5");
+
+    let data = shop.data(&["diff", "latest", "live", "--table", "sales"]);
+    let before = shop.data(&["snapshots"]);
+
+    assert_eq!(unchanged.out, "No differences.\n", "{}", unchanged.err);
+    assert_eq!(data[0]["tables"][0]["changed"], 5);
+    assert_eq!(before.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn files_that_moved_are_renamed_and_texts_show_their_lines() {
+    let shop = Shop::open();
+    shop.write("uploads/price.txt", "chair 900\ntable 1900\n");
+    let _ = shop.back_up(&[]);
+    shop.write("uploads/price.txt", "chair 950\ntable 1900\n");
+    std::fs::rename(shop.path("uploads/a.txt"), shop.path("uploads/sub/z.txt")).unwrap();
+    let _ = shop.back_up(&[]);
+
+    let data = shop.data(&["diff", "latest~1:uploads", "latest:uploads"]);
+    let text = shop.run(["diff", "latest~1:uploads", "latest:uploads", "--text"]);
+
+    let changes: Vec<_> = data.as_array().unwrap().iter().map(|found| &found["change"]).collect();
+    assert_eq!(changes, ["content", "renamed"]);
+    assert_eq!((&data[1]["path_from"], &data[1]["path"]), (&"a.txt".into(), &"sub/z.txt".into()));
+    assert!(text.out.contains("-chair 900\n+chair 950\n table 1900\n"), "{}", text.out);
+    assert!(text.out.contains(">  uploads/a.txt -> sub/z.txt\n"), "{}", text.out);
+}

@@ -1,11 +1,16 @@
-//! `diff`: what differs between two moments.
+//! `diff`: what differs between two moments, or between one and now.
+
+mod rows;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::{
+    chunk::Fetch,
     cli::{
         ExitCode,
-        args::DiffArgs,
+        args::{DiffArgs, DiffFormatArg},
         context::Context,
         error::Error,
         json,
@@ -14,9 +19,24 @@ use crate::{
         selection::{Selection, compose},
         text,
     },
-    format::node::{Content, Entry},
-    ops::diff::{Change, DatabaseDifference, Difference, Found, diff},
+    format::{
+        image::Image,
+        node::{Content, Entry},
+        record::PartContent,
+    },
+    ops::{
+        diff::{
+            Change, DatabaseDifference, Difference, Found, database_difference, diff, rows::Side,
+            text::text_diff,
+        },
+        moment::{Moment, PartAt},
+        past::{Terms, live::capture},
+    },
+    repo::Repository,
 };
+
+/// What stands for the databases as they are now.
+const LIVE: &str = "live";
 
 #[derive(Serialize)]
 struct WirePart<'a> {
@@ -30,27 +50,12 @@ struct WireEntry<'a> {
     part: &'a str,
     #[serde(flatten)]
     path: json::PathText,
+    /// Of what was renamed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_from: Option<String>,
     change: &'static str,
     bytes_from: Option<u64>,
     bytes_to: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct WireDatabase<'a> {
-    part: &'a str,
-    change: &'static str,
-    pages_from: u32,
-    pages_to: u32,
-    pages_changed: u32,
-    page_bytes: u32,
-    tables: Vec<WireTable>,
-}
-
-#[derive(Serialize)]
-struct WireTable {
-    table: String,
-    rows_from: Option<i64>,
-    rows_to: Option<i64>,
 }
 
 /// How many paths differ in each way.
@@ -59,6 +64,7 @@ struct Counts {
     added: u64,
     removed: u64,
     changed: u64,
+    renamed: u64,
     metadata: u64,
     databases: u64,
     unreadable: u64,
@@ -68,20 +74,148 @@ pub fn run(context: &Context, args: &DiffArgs) -> Result<Done, Error> {
     let config = context.config()?;
     let repository = brief(context, |observer| context.open(&config, observer))?;
     let older = Selection::new(context, &config, &repository, &args.from)?;
+    let from = older.moment(compose(args.exact))?;
+    if args.to == LIVE {
+        return live(context, &repository, args, &chosen(&older, &from, args)?);
+    }
     let newer = older.also(context, &config, &args.to)?;
-    let (from, to) = (older.moment(compose(args.exact))?, newer.moment(compose(args.exact))?);
+    let to = newer.moment(compose(args.exact))?;
     // A part or path that one side names is meant on both.
     let named = if older.selector.item.is_some() { &older } else { &newer };
-    let (from, to) = (named.parts(&from)?, named.parts(&to)?);
+    let (from, to) = (chosen(named, &from, args)?, chosen(named, &to, args)?);
+    let fetch = repository.fetcher()?;
+    let mut shown = Shown::new(context, &repository, Arc::clone(&fetch), args);
+    shown.begin();
+    diff(fetch, &from, &to, named.path(), &mut |found| shown.show(found))?;
+    shown.finish()
+}
 
-    let mut counts = Counts::default();
-    context.output.begin_list("stillpoint.diff/1");
-    diff(repository.fetcher()?, &from, &to, named.path(), &mut |found| {
-        show(&context.output, found, &mut counts);
-    })?;
-    context.output.end_list();
-    conclude(&context.output, &counts);
-    Ok(if counts.unreadable == 0 { ExitCode::Done } else { ExitCode::Incomplete }.into())
+/// The parts that are compared.
+fn chosen<'a>(
+    selection: &Selection,
+    moment: &Moment<'a>,
+    args: &DiffArgs,
+) -> Result<Vec<PartAt<'a>>, Error> {
+    match &args.db {
+        Some(name) => Ok(vec![moment.part(name, &selection.selector.text)?]),
+        None => selection.parts(moment),
+    }
+}
+
+/// Compares databases with what they are now. Files are not looked at: a backup does that.
+fn live(
+    context: &Context,
+    repository: &Repository,
+    args: &DiffArgs,
+    from: &[PartAt<'_>],
+) -> Result<Done, Error> {
+    let mut shown = Shown::new(context, repository, repository.fetcher()?, args);
+    shown.begin();
+    for at in from {
+        if let PartContent::Database { image, facts } = &at.part.content {
+            let live = capture(repository, &context.machine.program, *at)?;
+            shown.fetch = live.fetch;
+            if live.image.identity != image.identity {
+                let (before, now) = ((&**image, &**facts), (&live.image, &live.facts));
+                let difference = database_difference(&shown.fetch, before, now)?;
+                shown.show_database(&at.part.name, (image, &live.image), &difference);
+            }
+        }
+    }
+    shown.finish()
+}
+
+/// What was shown so far.
+struct Shown<'a> {
+    context: &'a Context,
+    repository: &'a Repository,
+    fetch: Arc<dyn Fetch>,
+    args: &'a DiffArgs,
+    counts: Counts,
+    /// The first failure; what follows it is not shown.
+    failed: Option<Error>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(
+        context: &'a Context,
+        repository: &'a Repository,
+        fetch: Arc<dyn Fetch>,
+        args: &'a DiffArgs,
+    ) -> Self {
+        Self { context, repository, fetch, args, counts: Counts::default(), failed: None }
+    }
+
+    fn begin(&self) {
+        self.context.output.begin_list("stillpoint.diff/1");
+        if self.args.format == DiffFormatArg::Csv {
+            self.context.output.result("part,table,change,key,column,before,after");
+        }
+    }
+
+    fn finish(self) -> Result<Done, Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        self.context.output.end_list();
+        if self.args.format == DiffFormatArg::Table {
+            conclude(&self.context.output, &self.counts);
+        }
+        let is_whole = self.counts.unreadable == 0;
+        Ok(if is_whole { ExitCode::Done } else { ExitCode::Incomplete }.into())
+    }
+
+    fn show(&mut self, found: Found<'_>) {
+        if self.failed.is_some() {
+            return;
+        }
+        let output = &self.context.output;
+        match found {
+            Found::Database { part, older, newer, difference } => {
+                self.show_database(part, (older, newer), &difference);
+            }
+            // A script and a list of rows are of databases only.
+            _ if matches!(self.args.format, DiffFormatArg::Sql | DiffFormatArg::Csv) => {}
+            Found::Entry { part, difference } => {
+                show_entry(output, part, &difference, &mut self.counts);
+                if self.args.text {
+                    self.show_text(part, &difference);
+                }
+            }
+            found => show(output, found, &mut self.counts),
+        }
+    }
+
+    fn show_text(&mut self, part: &str, difference: &Difference<'_>) {
+        let (Some(from), Some(to)) = (difference.from, difference.to) else { return };
+        let path = format!("{part}/{}", text::printable(difference.path));
+        match text_diff(&*self.fetch, from, to, &path) {
+            Ok(Some(lines)) => lines.lines().for_each(|line| {
+                self.context.output.result(&text::printable(line.as_bytes()));
+            }),
+            Ok(None) => {}
+            Err(error) => self.failed = Some(error.into()),
+        }
+    }
+
+    fn show_database(
+        &mut self,
+        part: &str,
+        (older, newer): (&Image, &Image),
+        difference: &DatabaseDifference,
+    ) {
+        self.counts.databases += 1;
+        let terms = Terms::of(self.repository.environment());
+        let side = |image| Side::open(&terms, Arc::clone(&self.fetch), image);
+        let compared = side(older).and_then(|older| {
+            let newer = side(newer)?;
+            let subject = rows::Subject { part, difference };
+            rows::show(&self.context.output, subject, (&older, &newer), self.args)
+        });
+        if let Err(error) = compared {
+            self.failed = Some(error.into());
+        }
+    }
 }
 
 fn show(output: &Output, found: Found<'_>, counts: &mut Counts) {
@@ -95,14 +229,7 @@ fn show(output: &Output, found: Found<'_>, counts: &mut Counts) {
             });
             output.result(&format!("{}  {name}  ({})", mark(output, change), json::kind(kind)));
         }
-        Found::Entry { part, difference } => {
-            counts.add(difference.change);
-            show_entry(output, part, &difference);
-        }
-        Found::Database { part, difference } => {
-            counts.databases += 1;
-            show_database(output, part, difference);
-        }
+        Found::Entry { .. } | Found::Database { .. } => {}
         Found::Unreadable { part, path, error } => {
             counts.unreadable += 1;
             let path = text::printable(path);
@@ -111,11 +238,13 @@ fn show(output: &Output, found: Found<'_>, counts: &mut Counts) {
     }
 }
 
-fn show_entry(output: &Output, part: &str, difference: &Difference<'_>) {
+fn show_entry(output: &Output, part: &str, difference: &Difference<'_>, counts: &mut Counts) {
+    counts.add(difference.change);
     let (from, to) = (difference.from.and_then(size), difference.to.and_then(size));
     output.list_item(&WireEntry {
         part,
         path: json::PathText::new(difference.path),
+        path_from: difference.path_from.map(|path| String::from_utf8_lossy(path).into_owned()),
         change: word(difference.change),
         bytes_from: from,
         bytes_to: to,
@@ -132,33 +261,11 @@ fn show_entry(output: &Output, part: &str, difference: &Difference<'_>) {
         _ => String::new(),
     };
     let path = text::printable(difference.path);
-    output.result(&format!("{}  {part}/{path}{slash}{sizes}", mark(output, difference.change)));
-}
-
-fn show_database(output: &Output, part: &str, difference: DatabaseDifference) {
-    let DatabaseDifference { pages_from, pages_to, pages_changed, page_bytes, tables } = difference;
-    let changed = text::counted(pages_changed.into(), "page");
-    let all = text::count(pages_to.into());
-    output.result(&format!("{}  {part}  {changed} of {all} differ", mark(output, Change::Content)));
-    let rows = |rows: Option<i64>| match rows {
-        None => "no table".to_owned(),
-        Some(rows) => u64::try_from(rows).map_or("not counted".to_owned(), text::count),
-    };
-    for (table, from, to) in &tables {
-        let table = text::printable(table.as_bytes());
-        output.result(&format!("     {table}  {} to {} rows", rows(*from), rows(*to)));
+    let mark = mark(output, difference.change);
+    match difference.path_from.map(text::printable) {
+        Some(before) => output.result(&format!("{mark}  {part}/{before} -> {path}")),
+        None => output.result(&format!("{mark}  {part}/{path}{slash}{sizes}")),
     }
-    let tables = tables.into_iter();
-    let tables = tables.map(|(table, rows_from, rows_to)| WireTable { table, rows_from, rows_to });
-    output.list_item(&WireDatabase {
-        part,
-        change: word(Change::Content),
-        pages_from,
-        pages_to,
-        pages_changed,
-        page_bytes,
-        tables: tables.collect(),
-    });
 }
 
 fn conclude(output: &Output, counts: &Counts) {
@@ -166,6 +273,7 @@ fn conclude(output: &Output, counts: &Counts) {
         (counts.added, "added"),
         (counts.removed, "removed"),
         (counts.changed, "changed"),
+        (counts.renamed, "renamed"),
         (counts.metadata, "with other metadata only"),
     ];
     let said = said.into_iter().filter(|(count, _)| *count > 0);
@@ -185,6 +293,7 @@ impl Counts {
         let count = match change {
             Change::Added => &mut self.added,
             Change::Removed => &mut self.removed,
+            Change::Renamed => &mut self.renamed,
             Change::Content | Change::Kind => &mut self.changed,
             Change::Metadata => &mut self.metadata,
         };
@@ -196,6 +305,7 @@ fn mark(output: &Output, change: Change) -> String {
     match change {
         Change::Added => output.tone(Tone::Good, "+"),
         Change::Removed => output.tone(Tone::Bad, "-"),
+        Change::Renamed => output.tone(Tone::Faint, ">"),
         Change::Content => output.tone(Tone::Caution, "~"),
         Change::Kind => output.tone(Tone::Caution, "!"),
         Change::Metadata => output.tone(Tone::Faint, "."),
@@ -206,6 +316,7 @@ const fn word(change: Change) -> &'static str {
     match change {
         Change::Added => "added",
         Change::Removed => "removed",
+        Change::Renamed => "renamed",
         Change::Content => "content",
         Change::Metadata => "metadata",
         Change::Kind => "kind",

@@ -18,6 +18,8 @@ use crate::{
 pub enum Change {
     Added,
     Removed,
+    /// The same bytes under another name.
+    Renamed,
     /// Other bytes.
     Content,
     /// The same bytes under another mode, owner, time or attribute.
@@ -30,6 +32,8 @@ pub enum Change {
 #[derive(Debug)]
 pub struct Difference<'a> {
     pub path: &'a [u8],
+    /// The older path of what was renamed.
+    pub path_from: Option<&'a [u8]>,
     pub change: Change,
     pub from: Option<&'a Entry>,
     pub to: Option<&'a Entry>,
@@ -127,7 +131,8 @@ fn compare<'a>(
     visit: Visit<'_>,
 ) {
     if let Some(change) = change(from, to) {
-        visit(Ok(Difference { path, change, from: Some(from), to: Some(to) }));
+        let (from, to) = (Some(from), Some(to));
+        visit(Ok(Difference { path, path_from: None, change, from, to }));
     }
     let (Content::Folder { node: older }, Content::Folder { node: newer }) =
         (&from.content, &to.content)
@@ -158,8 +163,10 @@ fn tell_whole(fetch: &dyn Fetch, entry: &Entry, path: &[u8], change: Change, vis
 
 fn one_sided<'a>(path: &'a [u8], entry: &'a Entry, change: Change) -> Difference<'a> {
     match change {
-        Change::Removed => Difference { path, change, from: Some(entry), to: None },
-        _ => Difference { path, change, from: None, to: Some(entry) },
+        Change::Removed => {
+            Difference { path, path_from: None, change, from: Some(entry), to: None }
+        }
+        _ => Difference { path, path_from: None, change, from: None, to: Some(entry) },
     }
 }
 

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
-use crate::repo::image;
+use crate::{
+    ops::past::btree,
+    repo::image,
+    source::sqlite::{self, RebuildError},
+};
 
 /// Why a past database could not be opened or asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +36,24 @@ pub enum Error {
     /// This program cannot do it, whatever the database.
     #[error("past databases cannot be opened in this process (SQLite error {code})")]
     NoFileSystem { code: i32 },
+    #[error("the present database cannot be read")]
+    Live(#[source] sqlite::Error),
+    #[error("the newest image cannot be compared with the present one")]
+    Hashes(#[source] RebuildError),
     /// Nothing says which one is meant.
     #[error("{} databases are in `{text}`", known.len())]
     WhichDatabase { text: String, known: Vec<String> },
     #[error("`{what}` is no database")]
     NotADatabase { what: String },
+}
+
+impl From<btree::Error> for Error {
+    fn from(error: btree::Error) -> Self {
+        match error {
+            btree::Error::Image(error) => Self::Image(error),
+            error @ btree::Error::Malformed { .. } => Self::Damaged { why: error.to_string() },
+        }
+    }
 }
 
 impl Error {

@@ -6,14 +6,17 @@
 //! ([`terms`]), and what takes too long or too much memory is stopped. The first error of the
 //! repository is kept, so that a missing chunk is not told as a "disk I/O error".
 
+pub mod btree;
 mod choose;
 mod error;
-mod names;
+pub mod live;
+pub mod names;
 mod query;
 #[cfg(test)]
 pub(in crate::ops) mod sample;
 pub mod tables;
 mod terms;
+pub mod value;
 mod vfs;
 
 use std::{
@@ -43,12 +46,14 @@ pub struct PastDatabase {
     fetch: Arc<dyn Fetch>,
     watch: Arc<Watch>,
     images: Mutex<Vec<(String, Shelved)>>,
+    pages: Arc<CachedImage>,
 }
 
 impl PastDatabase {
     /// Opens an image as the main database.
     pub fn open(terms: &Terms, fetch: Arc<dyn Fetch>, image: &Image) -> Result<Self, Error> {
-        let shelved = shelve(&fetch, image)?;
+        let pages = cached(&fetch, image)?;
+        let shelved = vfs::shelve(Arc::clone(&pages))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -60,12 +65,12 @@ impl PastDatabase {
             .and_then(|()| terms::guard(&mut connection, &watch))
             .map_err(|error| explain(&[&shelved], &watch, error))?;
         let images = Mutex::new(vec![("main".to_owned(), shelved)]);
-        Ok(Self { connection, fetch, watch, images })
+        Ok(Self { connection, fetch, watch, images, pages })
     }
 
     /// Opens another image beside it, as a schema of this name.
     pub fn attach(&self, name: &str, image: &Image) -> Result<(), Error> {
-        let shelved = shelve(&self.fetch, image)?;
+        let shelved = vfs::shelve(cached(&self.fetch, image)?)?;
         let uri = shelved.uri();
         // Before SQLite reads from it, so that its failure is found.
         self.images().push((name.to_owned(), shelved));
@@ -94,9 +99,19 @@ impl PastDatabase {
         &self.connection
     }
 
+    /// The pages of the main database.
+    pub const fn pages(&self) -> &Arc<CachedImage> {
+        &self.pages
+    }
+
     /// Gives what runs next this much time.
     pub fn allow(&self, time: Duration) {
         self.watch.allow(time);
+    }
+
+    /// Counts the time that was given last anew, for the next of many statements.
+    pub fn restart(&self) {
+        self.watch.restart();
     }
 
     /// Why a statement on the connection failed: what SQLite says, or what lies behind it.
@@ -111,9 +126,8 @@ impl PastDatabase {
     }
 }
 
-fn shelve(fetch: &Arc<dyn Fetch>, image: &Image) -> Result<Shelved, Error> {
-    let reader = ImageReader::open(image, Arc::clone(fetch))?;
-    vfs::shelve(CachedImage::new(reader))
+fn cached(fetch: &Arc<dyn Fetch>, image: &Image) -> Result<Arc<CachedImage>, Error> {
+    Ok(Arc::new(CachedImage::new(ImageReader::open(image, Arc::clone(fetch))?)))
 }
 
 fn explain(images: &[&Shelved], watch: &Watch, error: rusqlite::Error) -> Error {

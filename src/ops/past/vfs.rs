@@ -49,13 +49,13 @@ pub struct Shelved {
 
 /// An image as a file.
 struct PastImage {
-    pages: CachedImage,
+    pages: Arc<CachedImage>,
     /// Why a page could not be read, the first time; SQLite has no words for it.
     failure: Mutex<Option<image::Error>>,
 }
 
 /// Puts an image where SQLite finds it.
-pub fn shelve(pages: CachedImage) -> Result<Shelved, Error> {
+pub fn shelve(pages: Arc<CachedImage>) -> Result<Shelved, Error> {
     let shelf = SHELF.get_or_init(register).clone();
     let shelf = shelf.map_err(|code| Error::NoFileSystem { code })?;
     let name = format!("/{}", shelf.next.fetch_add(1, Relaxed));

@@ -14,7 +14,7 @@ mod backup;
 mod capture;
 mod child;
 mod facts;
-mod header;
+pub mod header;
 mod open;
 mod page_hashes;
 mod protocol;

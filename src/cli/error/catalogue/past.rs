@@ -30,6 +30,12 @@ pub(super) fn entry(error: &past::Error) -> Entry {
         past::Error::NotADatabase { .. } => {
             usage("SP0606").command("see what there is", "stillpoint ls SNAP")
         }
+        past::Error::Live(_) => Entry::new("SP0608", ExitCode::Failed)
+            .effect("nothing was compared; the backups are not affected")
+            .command("see whether it can be read at all", "stillpoint doctor"),
+        past::Error::Hashes(_) => Entry::new("SP0301", ExitCode::Failed)
+            .effect("something in the repository is damaged; the rest still restores")
+            .command("find out what", "stillpoint check --read-data"),
         past::Error::NoFileSystem { .. } => Entry::new("SP0607", ExitCode::Failed)
             .effect("the backups are not affected")
             .command("restore the database, and ask it there", RESTORE),
