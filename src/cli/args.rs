@@ -5,6 +5,7 @@ mod check;
 mod diff;
 mod key;
 mod past;
+mod prune;
 mod restore;
 mod values;
 
@@ -17,6 +18,7 @@ pub use check::CheckArgs;
 pub use diff::{DiffArgs, DiffFormatArg};
 pub use key::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs};
 pub use past::{SchemaArgs, SqlArgs, TablesArgs};
+pub use prune::PruneArgs;
 pub use restore::{OverwriteArg, RestoreArgs};
 pub use values::NamedPath;
 
@@ -134,6 +136,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Verify the repository; exit code 30 if anything is damaged
     Check(CheckArgs),
+    /// Remove what no snapshot needs, beside backups that go on
+    Prune(PruneArgs),
     /// Build the local index again from the repository
     RebuildIndex,
     /// Who can open the repository: passphrases, key files, recovery sheets
@@ -290,6 +294,7 @@ impl Command {
             Self::Schema(_) => "schema",
             Self::Restore(_) => "restore",
             Self::Check(_) => "check",
+            Self::Prune(_) => "prune",
             Self::RebuildIndex => "rebuild-index",
             Self::Key(_) => "key",
             Self::Runs(_) => "runs",
@@ -315,6 +320,7 @@ impl Command {
                 | Self::Backup(_)
                 | Self::Restore(_)
                 | Self::Check(_)
+                | Self::Prune(_)
                 | Self::RebuildIndex
         )
     }

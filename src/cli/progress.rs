@@ -230,6 +230,9 @@ fn sentence(phase: Phase, item: &str) -> String {
         Phase::Verify => "verifying",
         Phase::Check => "checking",
         Phase::Rebuild => "rebuilding the index",
+        Phase::Mark => "finding what is in use",
+        Phase::Move => "moving what is in use",
+        Phase::Delete => "removing what is not",
     };
     // The disk is waited for as a whole, whatever was written to it.
     let is_whole = item.is_empty() || phase == Phase::Sync;

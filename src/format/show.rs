@@ -250,6 +250,7 @@ mod tests {
             created: 5,
             packs: vec![PackId([2; 32])],
             index_objects: vec![],
+            snapshots: vec![],
         };
         let shown = object(Kind::Tombstone, &tombstone.encode().unwrap()).unwrap();
         assert_eq!(shown["packs"], json!(["02".repeat(32)]));

@@ -19,6 +19,8 @@ pub struct Tombstone {
     pub created: i64,
     pub packs: Vec<PackId>,
     pub index_objects: Vec<ObjectId>,
+    /// Forgotten snapshots whose records go too: nobody may take the forgetting back any more.
+    pub snapshots: Vec<SnapshotId>,
 }
 
 /// Says that a snapshot is not wanted any more.
@@ -38,12 +40,19 @@ impl Tombstone {
     pub fn encode(&self) -> Result<Vec<u8>, Error> {
         let packs: Vec<[u8; 32]> = self.packs.iter().map(|id| id.0).collect();
         let index_objects: Vec<[u8; 32]> = self.index_objects.iter().map(|id| id.0).collect();
+        let snapshots: Vec<[u8; 32]> = self.snapshots.iter().map(|id| id.0).collect();
         let mut fields = FieldsWriter::default();
         fields.put(1, &self.deleter.0);
         fields.put(2, &self.created);
         fields.put_unless_default(3, &packs);
         fields.put_unless_default(4, &index_objects);
+        fields.put_unless_default(5, &snapshots);
         fields.finish_object("tombstone")
+    }
+
+    /// Whether it names nothing at all: then it stands for older ones that were dropped.
+    pub fn is_horizon(&self) -> bool {
+        self.packs.is_empty() && self.index_objects.is_empty() && self.snapshots.is_empty()
     }
 
     /// Reads a tombstone's plaintext.
@@ -53,6 +62,7 @@ impl Tombstone {
             created: 0,
             packs: Vec::new(),
             index_objects: Vec::new(),
+            snapshots: Vec::new(),
         };
         let mut fields = FieldsReader::of_object("tombstone", plain)?;
         while let Some(field) = fields.read()? {
@@ -61,6 +71,7 @@ impl Tombstone {
                 2 => tombstone.created = field.decode()?,
                 3 => tombstone.packs = ids(field.decode()?, PackId),
                 4 => tombstone.index_objects = ids(field.decode()?, ObjectId),
+                5 => tombstone.snapshots = ids(field.decode()?, SnapshotId),
                 _ => field.skip_unknown()?,
             }
         }
@@ -115,17 +126,20 @@ mod tests {
             created: 5,
             packs: vec![PackId([0xaa; 32]), PackId([0xab; 32])],
             index_objects: vec![ObjectId([0xbb; 32])],
+            snapshots: vec![SnapshotId([0xcc; 32])],
         }
     }
 
     #[test]
     fn a_tombstone_has_the_bytes_of_the_spec() {
-        let [deleter, first, second, index] = ["de", "aa", "ab", "bb"].map(|byte| byte.repeat(32));
+        let [deleter, first, second, index, snapshot] =
+            ["de", "aa", "ab", "bb", "cc"].map(|byte| byte.repeat(32));
         let expected = [
             format!("010020000000{deleter}"),
             "0200080000000500000000000000".to_owned(),
             format!("0300480000000200000000000000{first}{second}"),
             format!("0400280000000100000000000000{index}"),
+            format!("0500280000000100000000000000{snapshot}"),
         ];
 
         let bytes = tombstone().encode().unwrap();

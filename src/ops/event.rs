@@ -63,6 +63,12 @@ pub enum Phase {
     Check,
     /// Building the index again.
     Rebuild,
+    /// Following snapshots to all that they reach.
+    Mark,
+    /// Moving what is in use out of packs that are mostly not.
+    Move,
+    /// Removing what nothing needs.
+    Delete,
 }
 
 impl Phase {
@@ -81,6 +87,9 @@ impl Phase {
             Self::Verify => "verify",
             Self::Check => "check",
             Self::Rebuild => "rebuild",
+            Self::Mark => "mark",
+            Self::Move => "move",
+            Self::Delete => "delete",
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod object;
 pub mod past;
 pub mod plan;
 pub mod proof;
+pub mod prune;
 pub mod restore;
 pub mod retention;
 pub mod run_record;

@@ -5,6 +5,8 @@
 //! before. Whatever is wrong with the local index, it is dropped and filled again from the
 //! repository, which alone is the truth.
 
+mod loader;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
@@ -12,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    backend::{Folder, ObjectName},
+    backend::{self, Backend, Folder, ObjectName},
     chunk,
     crypto::keys::Keys,
     id::{ChunkId, ObjectId, PackId, SnapshotId},
@@ -20,19 +22,32 @@ use crate::{
     location::{Location, PackEntry},
     repo::{
         Environment, Error, RebuildReport,
-        index_object::{Contents, Head, IndexObjectReader},
-        pack_table,
+        index_object::{Contents, Head},
         state::State,
-        stored_index::{self, StoredIndex},
-        tombstones,
+        stored_index,
+        tombstones::{self, KnownIndex},
     },
 };
+
+use loader::Loader;
 
 /// How long an index that another process is changing is waited for; then this run keeps its news
 /// to itself.
 const INDEX_LOCK_WAIT: Duration = Duration::from_secs(5);
 /// Tables gathered before they are written to the local index together.
 const BATCH_BYTES: usize = 8 << 20;
+
+/// How often a load begins anew because others published or deleted while it read.
+const LOADS_MAX: usize = 8;
+
+/// What a load does about an index object that was listed and cannot be found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// Another one covers it by now, and is in the next listing.
+    BeginAnew,
+    /// It was destroyed; the tables of the packs say the same.
+    TakeWhatIsThere,
+}
 
 /// What a repository holds, as of one listing.
 pub struct Catalogue {
@@ -42,8 +57,12 @@ pub struct Catalogue {
     /// Packs of the listing that have another size than some index says, with their sizes.
     resized: HashMap<PackId, u64>,
     condemned: HashSet<PackId>,
+    /// Folded tombstones that were known when this was loaded.
+    known_tombstones: HashSet<ObjectId>,
     /// Packs that were there once, are not now, and that nobody condemned.
     lost: HashSet<PackId>,
+    /// The listing of packs is older than the index: what is there may look lost.
+    is_torn: bool,
     /// Packs that were seen to be damaged. They are read when there is nothing else.
     damaged: RwLock<HashSet<PackId>>,
     index: RwLock<Layers>,
@@ -65,25 +84,41 @@ struct Layers {
 impl Catalogue {
     /// Lists the repository and brings the local index up to date with it.
     pub fn load(env: &Environment, state: &State, keys: &Arc<Keys>) -> Result<Self, Error> {
-        match Self::load_once(env, state, keys) {
-            Err(Error::Index(index::Error::Damaged { .. })) => {
-                stored_index::remove(env, state)?;
-                Self::load_once(env, state, keys)
+        for _ in 1..LOADS_MAX {
+            match Self::load_once(env, state, keys, Patience::BeginAnew) {
+                Err(Error::Index(index::Error::Damaged { .. })) => {
+                    stored_index::remove(env, state)?;
+                }
+                // Others publish and delete meanwhile: a later listing shows what this one missed.
+                Err(error) if tombstones::is_index_object_gone(&error) => {}
+                Ok(loaded) if loaded.is_torn => {}
+                other => return other,
             }
-            other => other,
         }
+        Self::load_once(env, state, keys, Patience::TakeWhatIsThere)
     }
 
-    fn load_once(env: &Environment, state: &State, keys: &Arc<Keys>) -> Result<Self, Error> {
+    fn load_once(
+        env: &Environment,
+        state: &State,
+        keys: &Arc<Keys>,
+        patience: Patience,
+    ) -> Result<Self, Error> {
         let backend = env.backend.as_ref();
-        let listed = backend.list(Folder::Packs)?.objects;
-        let packs = listed.into_iter().filter_map(pack_of).collect();
+        let packs = list_packs(backend)?;
         let mut loader = Loader::new(env, state, keys, packs)?;
-        loader.read_index_objects()?;
+        loader.read_index_objects(patience)?;
         loader.read_unknown_tables()?;
         loader.forget_absent_packs();
-        let condemned = tombstones::condemned(env.backend.as_ref(), keys, &loader.live)?;
-        let lost = loader.absent.difference(&condemned).copied().collect();
+        let look = tombstones::look(backend, keys, loader.known_index())?;
+        let condemned = look.packs();
+        let lost: HashSet<PackId> = loader.absent.difference(&condemned).copied().collect();
+        // An index object that is newer than the listing names packs that are newer, too.
+        let is_torn = !lost.is_empty() && {
+            let now = list_packs(backend)?;
+            lost.iter().any(|pack| !loader.resized.contains_key(pack) && now.contains_key(pack))
+        };
+        let known_tombstones = look.folded.into_keys().collect();
         let damaged = state.writer(env)?.damaged_packs;
         let damaged = damaged.iter().filter_map(|pack| pack.parse().ok()).collect();
         let damaged = RwLock::new(damaged);
@@ -94,7 +129,9 @@ impl Catalogue {
             packs,
             resized,
             condemned,
+            known_tombstones,
             lost,
+            is_torn,
             damaged,
             index,
             listed,
@@ -123,6 +160,17 @@ impl Catalogue {
     /// Packs that some deleter had condemned when this was loaded.
     pub const fn condemned(&self) -> &HashSet<PackId> {
         &self.condemned
+    }
+
+    /// Folded tombstones that were known when this was loaded.
+    pub const fn known_tombstones(&self) -> &HashSet<ObjectId> {
+        &self.known_tombstones
+    }
+
+    /// What this knows of index objects.
+    pub fn known_index(&self) -> KnownIndex<'_> {
+        let is_unsure = has_index_object(&self.report.damaged);
+        KnownIndex { live: &self.live, listed: &self.listed, is_unsure }
     }
 
     /// Packs that an index names, that are not there in their full size, and that nobody condemned:
@@ -246,221 +294,17 @@ fn repository_error(error: index::Error) -> chunk::Error {
     chunk::Error::Repository(Arc::new(error))
 }
 
-fn pack_of(listed: crate::backend::Listed) -> Option<(PackId, u64)> {
+fn list_packs(backend: &dyn Backend) -> Result<HashMap<PackId, u64>, backend::Error> {
+    Ok(backend.list(Folder::Packs)?.objects.into_iter().filter_map(pack_of).collect())
+}
+
+fn has_index_object(damaged: &[(ObjectName, String)]) -> bool {
+    damaged.iter().any(|(name, _)| matches!(name, ObjectName::Index { .. }))
+}
+
+fn pack_of(listed: backend::Listed) -> Option<(PackId, u64)> {
     match listed.name {
         ObjectName::Pack(pack) => Some((pack, listed.bytes)),
         _ => None,
-    }
-}
-
-/// A catalogue in the making.
-struct Loader<'a> {
-    env: &'a Environment,
-    state: &'a State,
-    keys: &'a Arc<Keys>,
-    packs: HashMap<PackId, u64>,
-    /// Those of another size than some index says.
-    resized: HashMap<PackId, u64>,
-    stored: StoredIndex,
-    /// Packs that the local index or this load knows.
-    known: HashSet<PackId>,
-    /// Packs that some index names, and that are not there in their full size.
-    absent: HashSet<PackId>,
-    applied: HashSet<ObjectId>,
-    memory: MemoryIndex,
-    batch: Batch,
-    batch_bytes: usize,
-    listed: HashSet<ObjectId>,
-    live: Vec<Head>,
-    tail: Contents,
-    report: RebuildReport,
-}
-
-impl<'a> Loader<'a> {
-    fn new(
-        env: &'a Environment,
-        state: &'a State,
-        keys: &'a Arc<Keys>,
-        packs: HashMap<PackId, u64>,
-    ) -> Result<Self, Error> {
-        let stored = StoredIndex::open(state)?;
-        let mut loader = Self {
-            env,
-            state,
-            keys,
-            packs,
-            resized: HashMap::new(),
-            stored,
-            known: HashSet::new(),
-            absent: HashSet::new(),
-            applied: HashSet::new(),
-            memory: MemoryIndex::default(),
-            batch: Batch::default(),
-            batch_bytes: 0,
-            listed: HashSet::new(),
-            live: Vec::new(),
-            tail: Contents::default(),
-            report: RebuildReport::default(),
-        };
-        if let Some(index) = loader.stored.reader() {
-            let (entries, applied) = (index.packs()?, index.applied()?);
-            loader.applied = applied.into_iter().collect();
-            for entry in entries {
-                let _ = loader.known.insert(entry.pack);
-                let _ = loader.is_whole(&entry);
-            }
-        }
-        Ok(loader)
-    }
-
-    /// Whether the pack is there in its full size. One of another size is not used.
-    fn is_whole(&mut self, entry: &PackEntry) -> bool {
-        let is_whole = self.packs.get(&entry.pack) == Some(&entry.bytes);
-        if !is_whole {
-            let listed = self.packs.remove(&entry.pack);
-            self.resized.extend(listed.map(|bytes| (entry.pack, bytes)));
-            let _ = self.absent.insert(entry.pack);
-        }
-        is_whole
-    }
-
-    /// Reads the index objects that no other covers; from those that are applied already only what
-    /// is needed to write the next one.
-    fn read_index_objects(&mut self) -> Result<(), Error> {
-        let mut listed = self.env.backend.list(Folder::Index)?.objects;
-        // Names begin with the sequence number: the newest comes first, and says what it covers.
-        listed.sort_by(|a, b| b.name.cmp(&a.name));
-        let mut covered = HashSet::new();
-        for object in listed {
-            let ObjectName::Index { id, .. } = object.name else { continue };
-            let _ = self.listed.insert(id);
-            if covered.contains(&id) {
-                continue;
-            }
-            match self.read_index_object(object.name.clone(), object.bytes) {
-                Ok(head) => {
-                    covered.extend(head.covers.iter().copied());
-                    self.live.push(head);
-                }
-                Err(Error::Backend(error)) if error.is_of_the_place() => return Err(error.into()),
-                // The tables of the packs say the same: see `read_unknown_tables`.
-                Err(error @ (Error::Format(_) | Error::Crypto(_) | Error::Backend(_))) => {
-                    self.report.damaged.push((object.name, error.to_string()));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn read_index_object(&mut self, name: ObjectName, bytes: u64) -> Result<Head, Error> {
-        let backend = self.env.backend.clone();
-        let mut reader = IndexObjectReader::open(backend.as_ref(), self.keys, name, bytes)?;
-        let (head, mut contents) = reader.head()?;
-        self.report.index_objects += 1;
-        let is_new = !self.applied.contains(&head.id);
-        loop {
-            if is_new {
-                self.take_packs(&contents)?;
-            }
-            if head.is_summary && !is_new {
-                break;
-            }
-            if !head.is_summary {
-                self.keep_tail(contents);
-            }
-            let Some(next) = reader.contents()? else { break };
-            contents = next;
-        }
-        if is_new {
-            self.batch.applied.push(head.id);
-        }
-        Ok(head)
-    }
-
-    fn keep_tail(&mut self, contents: Contents) {
-        for pack in contents.packs {
-            let is_present = self.packs.contains_key(&pack.0.pack);
-            if is_present && !self.tail.packs.iter().any(|known| known.0.pack == pack.0.pack) {
-                self.tail.packs.push(pack);
-            }
-        }
-        for record in contents.records {
-            if !self.tail.records.iter().any(|known| known.0 == record.0) {
-                self.tail.records.push(record);
-            }
-        }
-    }
-
-    fn take_packs(&mut self, contents: &Contents) -> Result<(), Error> {
-        for (entry, table) in &contents.packs {
-            if self.is_whole(entry) && self.known.insert(entry.pack) {
-                self.take_pack(*entry, table.clone())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn take_pack(&mut self, entry: PackEntry, table: Vec<u8>) -> Result<(), Error> {
-        self.report.packs += 1;
-        self.report.chunks += crate::format::table::Table::parse(&table)?.chunk_count() as u64;
-        self.batch_bytes += table.len();
-        self.batch.add.push((entry, table));
-        if self.batch_bytes >= BATCH_BYTES {
-            self.write_batch()?;
-        }
-        Ok(())
-    }
-
-    /// Packs that no index object names were left by a run that did not come to its end, or their
-    /// index object is damaged. What they hold can be used.
-    fn read_unknown_tables(&mut self) -> Result<(), Error> {
-        let unknown: Vec<_> = self
-            .packs
-            .iter()
-            .filter(|(pack, _)| !self.known.contains(pack))
-            .map(|(p, b)| (*p, *b))
-            .collect();
-        for (pack, bytes) in unknown {
-            match pack_table::read(self.env.backend.as_ref(), self.keys, pack, bytes) {
-                Ok((entry, table)) => {
-                    self.report.tables_read += 1;
-                    let _ = self.known.insert(pack);
-                    self.take_pack(entry, table)?;
-                }
-                Err(Error::Backend(error)) if error.is_of_the_place() => return Err(error.into()),
-                Err(error @ (Error::Format(_) | Error::Crypto(_) | Error::Backend(_))) => {
-                    self.report.damaged.push((ObjectName::Pack(pack), error.to_string()));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn forget_absent_packs(&mut self) {
-        let packs = &self.packs;
-        self.batch.remove =
-            self.known.iter().filter(|pack| !packs.contains_key(pack)).copied().collect();
-    }
-
-    /// Writes what was gathered to the local index, or keeps it in memory when another process
-    /// holds that.
-    fn write_batch(&mut self) -> Result<(), Error> {
-        let batch = std::mem::take(&mut self.batch);
-        self.batch_bytes = 0;
-        if !self.stored.apply(self.env, self.state, &batch, INDEX_LOCK_WAIT)? {
-            self.memory.apply(&batch)?;
-        }
-        Ok(())
-    }
-
-    fn finish_index(&mut self) -> Result<Layers, Error> {
-        let batch = &self.batch;
-        if !(batch.add.is_empty() && batch.remove.is_empty() && batch.applied.is_empty()) {
-            self.write_batch()?;
-        }
-        let stored = std::mem::take(&mut self.stored).into_reader(self.state)?;
-        Ok(Layers { stored, memory: std::mem::take(&mut self.memory) })
     }
 }

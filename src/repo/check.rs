@@ -218,7 +218,8 @@ impl Check<'_> {
             matches!(size, Err(backend::Error::Missing { .. }))
         };
         if reports.iter().any(|report| is_gone(report.pack)) {
-            let condemned = tombstones::condemned(backend, &self.repo.keys, self.catalogue.live())?;
+            let known = self.catalogue.known_index();
+            let condemned = tombstones::look(backend, &self.repo.keys, known)?.packs();
             reports.retain(|report| !condemned.contains(&report.pack) || !is_gone(report.pack));
         }
         Ok(reports)

@@ -25,6 +25,8 @@ pub struct Closure<'a> {
     fetch: &'a dyn Fetch,
     /// Hashes of the ids of node streams that were walked; equal nodes are equal trees.
     walked: HashSet<[u8; 32]>,
+    /// The same for the streams of page maps, where one visit of each chunk is enough.
+    walked_maps: Option<HashSet<[u8; 32]>>,
 }
 
 /// What a walk could not read, where it is used, and why.
@@ -45,7 +47,12 @@ struct Meets<'v> {
 impl<'a> Closure<'a> {
     /// Begins a walk that has seen nothing.
     pub fn new(fetch: &'a dyn Fetch) -> Self {
-        Self { fetch, walked: HashSet::new() }
+        Self { fetch, walked: HashSet::new(), walked_maps: None }
+    }
+
+    /// Begins a walk that visits what many images share only once.
+    pub fn once(fetch: &'a dyn Fetch) -> Self {
+        Self { walked_maps: Some(HashSet::new()), ..Self::new(fetch) }
     }
 
     /// Calls `visit` with every chunk the part reaches. What cannot be read is returned; the walk
@@ -57,16 +64,24 @@ impl<'a> Closure<'a> {
             PartContent::Tree { root, .. } => self.entry(root, Vec::new(), &mut meets),
         }
         while let Some((path, node)) = meets.folders.pop() {
-            if self.walked.insert(identity(&node))
+            let identity = identity(&node);
+            if self.walked.insert(identity)
                 && let Err(error) = self.node(&path, &node, &mut meets)
             {
+                // Whoever meets it again is to hear of it, too.
+                let _ = self.walked.remove(&identity);
                 meets.unreadable.push(Unreadable { path, why: error.to_string() });
             }
         }
         meets.unreadable
     }
 
-    fn node(&self, path: &[u8], node: &Stream, meets: &mut Meets<'_>) -> Result<(), tree::Error> {
+    fn node(
+        &mut self,
+        path: &[u8],
+        node: &Stream,
+        meets: &mut Meets<'_>,
+    ) -> Result<(), tree::Error> {
         visit_ids(node, self.fetch, &mut |id| (meets.visit)(path, id))?;
         for entry in NodeEntries::new(self.fetch, node) {
             let entry = entry?;
@@ -76,7 +91,7 @@ impl<'a> Closure<'a> {
         Ok(())
     }
 
-    fn entry(&self, entry: &Entry, path: Vec<u8>, meets: &mut Meets<'_>) {
+    fn entry(&mut self, entry: &Entry, path: Vec<u8>, meets: &mut Meets<'_>) {
         match &entry.content {
             Content::Folder { node } => meets.folders.push((path, node.clone())),
             Content::Database(image) => self.image(&path, image, meets),
@@ -90,31 +105,46 @@ impl<'a> Closure<'a> {
         }
     }
 
-    fn image(&self, path: &[u8], image: &Image, meets: &mut Meets<'_>) {
+    fn image(&mut self, path: &[u8], image: &Image, meets: &mut Meets<'_>) {
         if let Err(error) = self.try_image(path, image, meets.visit) {
             meets.unreadable.push(Unreadable { path: path.to_vec(), why: error.to_string() });
         }
     }
 
     fn try_image(
-        &self,
+        &mut self,
         path: &[u8],
         image: &Image,
         visit: &mut dyn FnMut(&[u8], &ChunkId),
     ) -> Result<(), Error> {
-        for stream in [&image.base, &image.folded, &image.recent] {
-            visit_ids(stream, self.fetch, &mut |id| visit(path, id))?;
+        if self.is_new_map(&image.base) {
+            visit_ids(&image.base, self.fetch, &mut |id| visit(path, id))?;
+            let groups = stream::read(self.fetch, &image.base, PAGE_MAP_BYTES_MAX)?;
+            for group in groups.chunks_exact(32) {
+                visit(path, &ChunkId(group.try_into().expect("chunks of 32 bytes")));
+            }
+            self.note_map(&image.base);
         }
-        for group in stream::read(self.fetch, &image.base, PAGE_MAP_BYTES_MAX)?.chunks_exact(32) {
-            visit(path, &ChunkId(group.try_into().expect("chunks of 32 bytes")));
-        }
-        for map in [&image.folded, &image.recent] {
-            if map.bytes > 0 {
-                let map = PageMap::decode(&stream::read(self.fetch, map, PAGE_MAP_BYTES_MAX)?)?;
-                map.chunks.iter().for_each(|id| visit(path, id));
+        for stream in [&image.folded, &image.recent] {
+            if stream.bytes > 0 && self.is_new_map(stream) {
+                visit_ids(stream, self.fetch, &mut |id| visit(path, id))?;
+                let map = stream::read(self.fetch, stream, PAGE_MAP_BYTES_MAX)?;
+                PageMap::decode(&map)?.chunks.iter().for_each(|id| visit(path, id));
+                self.note_map(stream);
             }
         }
         Ok(())
+    }
+
+    fn is_new_map(&self, stream: &Stream) -> bool {
+        self.walked_maps.as_ref().is_none_or(|maps| !maps.contains(&identity(stream)))
+    }
+
+    /// Only what was read to its end need not be read again.
+    fn note_map(&mut self, stream: &Stream) {
+        if let Some(maps) = &mut self.walked_maps {
+            let _ = maps.insert(identity(stream));
+        }
     }
 }
 
@@ -140,23 +170,40 @@ fn visit_ids(
     })
 }
 
-/// Returns the parts of a record that need a lost chunk, or cannot be walked.
-pub fn condemned_parts(
+/// What of a record is lost.
+#[derive(Debug, Default)]
+pub struct Lost {
+    /// Names of the parts that need a lost chunk, or cannot be walked.
+    pub parts: Vec<String>,
+    pub chunks: HashSet<ChunkId>,
+    /// Whether all that the record reaches is known: else more may be lost than the chunks say.
+    pub is_walked: bool,
+}
+
+/// Looks for everything that a record reaches.
+pub fn lost(
     record: &Record,
     fetch: &dyn Fetch,
     is_lost: &mut dyn FnMut(&ChunkId) -> Result<bool, chunk::Error>,
-) -> Result<Vec<String>, Error> {
-    let mut parts = Vec::new();
+) -> Result<Lost, Error> {
+    let mut all = Lost { is_walked: true, ..Lost::default() };
     for part in &record.parts {
-        let mut lost = Ok(false);
-        let unreadable = Closure::new(fetch).part(part, &mut |_, id| {
-            if matches!(lost, Ok(false)) {
-                lost = is_lost(id);
+        let (mut failed, mut found) = (None, false);
+        let unreadable = Closure::new(fetch).part(part, &mut |_, id| match is_lost(id) {
+            Ok(false) => {}
+            Ok(true) => {
+                found = true;
+                let _ = all.chunks.insert(*id);
             }
+            Err(error) => drop(failed.get_or_insert(error)),
         });
-        if lost? || !unreadable.is_empty() {
-            parts.push(part.name.clone());
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        all.is_walked &= unreadable.is_empty();
+        if found || !unreadable.is_empty() {
+            all.parts.push(part.name.clone());
         }
     }
-    Ok(parts)
+    Ok(all)
 }

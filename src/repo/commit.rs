@@ -2,44 +2,44 @@
 //! `format-spec/70-write-order.md`.
 //!
 //! Nothing else in the program publishes a snapshot. Each step is durable before the next one
-//! begins; the presence of
-//! `snapshots/ID` is the commit.
+//! begins; the presence of `snapshots/ID` is the commit.
 
-use std::time::Duration;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use crate::{
     backend::{self, Folder, ObjectName},
-    chunk,
+    chunk::{self, Fetch, Store},
     crypto::object::{open_object, seal_object},
     format::{envelope::Kind, record::Record},
-    id::{ChunkId, ObjectId, SnapshotId},
+    id::{ChunkId, ObjectId, PackId, SnapshotId},
     index::Batch,
-    limits::{INDEX_SUMMARIES_MAX, INDEX_TAIL_BYTES_MAX, INDEX_TAIL_RUNS_MAX, MIB},
     repo::{
         Error, Repository, Snapshot,
         catalogue::Catalogue,
-        closure,
-        index_object::{self, Contents, Draft, Head, IndexObjectReader},
+        closure::{self, Lost},
+        index_publication::{self, News, Published},
+        marks::Marks,
         object::{self, OBJECT_BYTES_MAX},
         reader::Reader,
+        snapshots,
         stored_index::StoredIndex,
         tombstones,
-        writer::{RunIndex, Writer},
+        writer::Writer,
     },
 };
 
 const COMMIT_LOCK: &str = "commit.lock";
 const COMMIT_LOCK_WAIT: Duration = Duration::from_secs(600);
 const INDEX_LOCK_WAIT: Duration = Duration::from_secs(5);
-/// Summaries are not merged beyond this size, so that merging fits in memory.
-const SUMMARY_BYTES_MAX: u64 = 48 * MIB as u64;
+/// How often what was condemned meanwhile is stored again before the run gives up.
+const RESCUES_MAX: usize = 3;
 
 /// Publishes a run: all that it stored, then its record. Success means that the snapshot is
 /// durable.
 ///
 /// # Errors
-/// [`Error::Condemned`] if a deleter condemned something the record needs: the pending record was
-/// withdrawn, and the parts named must be captured again.
+/// [`Error::Condemned`] if a deleter condemned something the record needs that cannot be stored
+/// again: the pending record was withdrawn, and the parts named must be captured again.
 pub fn publish(repo: &Repository, writer: Writer, mut record: Record) -> Result<Snapshot, Error> {
     writer.flush()?;
     let lock = repo.state.lock(&repo.env, COMMIT_LOCK, COMMIT_LOCK_WAIT)?;
@@ -51,12 +51,14 @@ pub fn publish(repo: &Repository, writer: Writer, mut record: Record) -> Result<
     let plain = record.encode_shortened()?;
     let snapshot = Snapshot { id: SnapshotId(repo.env.entropy.bytes32()), record };
 
-    let (object, covered) = put_index_object(repo, &writer, (snapshot.id, plain.clone()))?;
+    let catalogue = writer.catalogue();
+    let news = News { packs: writer.packs(), record: Some((snapshot.id, plain.clone())) };
+    let published = index_publication::publish(repo, catalogue, news)?;
     put_pending(repo, snapshot.id, &plain)?;
-    refuse_condemned(repo, writer.catalogue(), Some(writer.run_index()), &snapshot)?;
-    put_snapshot(repo, snapshot.id, &plain)?;
+    settle(repo, catalogue, &snapshot)?;
+    put_snapshot(repo, catalogue, &snapshot, &plain)?;
 
-    remember(repo, &writer, object, covered)?;
+    remember(repo, &writer, published)?;
     Ok(snapshot)
 }
 
@@ -75,8 +77,10 @@ pub fn finish_pending(repo: &Repository, catalogue: &Catalogue) -> Result<Vec<Sn
     let Some(_lock) = repo.state.lock(&repo.env, COMMIT_LOCK, Duration::ZERO)? else {
         return Ok(Vec::new());
     };
+    // A prune that is taking a snapshot away removes its pending record first, its marker last.
+    let marks = Marks::load(repo)?;
     let mut finished = Vec::new();
-    for id in alone {
+    for id in alone.into_iter().filter(|id| !marks.is_forgotten(id)) {
         if finish_one(repo, catalogue, id)? {
             finished.push(id);
         }
@@ -96,10 +100,13 @@ fn finish_one(repo: &Repository, catalogue: &Catalogue, id: SnapshotId) -> Resul
     if record.writer != repo.writer_id()? {
         return Ok(false);
     }
-    match refuse_condemned(repo, catalogue, None, &Snapshot { id, record }) {
+    let snapshot = Snapshot { id, record };
+    // What that run knew when it began is not known any more: every chunk is looked for.
+    let settled = settle_all(repo, &snapshot, tombstones_now(repo, catalogue)?)
+        .and_then(|()| put_snapshot(repo, catalogue, &snapshot, &plain));
+    match settled {
         Err(Error::Condemned { .. }) => Ok(false),
-        Err(error) => Err(error),
-        Ok(()) => put_snapshot(repo, id, &plain).map(|()| true),
+        other => other.map(|()| true),
     }
 }
 
@@ -119,120 +126,132 @@ fn put_pending(repo: &Repository, id: SnapshotId, plain: &[u8]) -> Result<(), Er
     object::put_proven(repo.env.backend.as_ref(), &ObjectName::Pending(id), &sealed)
 }
 
-fn put_snapshot(repo: &Repository, id: SnapshotId, plain: &[u8]) -> Result<(), Error> {
-    let sealed = seal_object(&repo.keys, Kind::Snapshot, &id.0, plain);
-    object::put_same(repo.env.backend.as_ref(), &ObjectName::Snapshot(id), &sealed)
-}
-
-/// Reads the tombstones now that the pending record is visible, and withdraws it if it needs what
-/// is condemned.
-fn refuse_condemned(
+/// Commits. A pending record that is gone by then was withdrawn by someone else, and deleters that
+/// looked in between saw nothing: so this looks once more, now that the snapshot is visible.
+fn put_snapshot(
     repo: &Repository,
     catalogue: &Catalogue,
-    run: Option<RunIndex>,
     snapshot: &Snapshot,
+    plain: &[u8],
 ) -> Result<(), Error> {
-    let backend = &repo.env.backend;
-    let condemned = tombstones::condemned(backend.as_ref(), &repo.keys, catalogue.live())?;
-    if condemned.is_empty() {
+    let backend = repo.env.backend.as_ref();
+    let sealed = seal_object(&repo.keys, Kind::Snapshot, &snapshot.id.0, plain);
+    object::put_same(backend, &ObjectName::Snapshot(snapshot.id), &sealed)?;
+    match backend.size(&ObjectName::Pending(snapshot.id)) {
+        Err(backend::Error::Missing { .. }) => {
+            settle_all(repo, snapshot, tombstones_now(repo, catalogue)?)
+        }
+        // The snapshot is committed, whatever else cannot be read now.
+        _ => Ok(()),
+    }
+}
+
+/// Looks at the tombstones now that the pending record is visible. What the record needs and a
+/// deleter condemned is stored again; if that cannot be, the record is withdrawn.
+fn settle(repo: &Repository, catalogue: &Catalogue, snapshot: &Snapshot) -> Result<(), Error> {
+    let look = tombstones_now(repo, catalogue)?;
+    if !look.concerns(catalogue.known_tombstones()) {
         return Ok(());
     }
-    // A repack may have moved chunks since this run began: look again with a fresh listing.
-    let fresh = std::sync::Arc::new(Catalogue::load(&repo.env, &repo.state, &repo.keys)?);
-    let reader = Reader::new(backend.clone(), fresh.clone(), run);
+    settle_all(repo, snapshot, look)
+}
+
+/// As [`settle`], whatever is condemned: every chunk that the record reaches is looked for.
+fn settle_all(
+    repo: &Repository,
+    snapshot: &Snapshot,
+    mut look: tombstones::Condemned,
+) -> Result<(), Error> {
+    for _ in 0..RESCUES_MAX {
+        // A repack may have moved chunks since the run began: look with a fresh listing.
+        let fresh = Arc::new(Catalogue::load(&repo.env, &repo.state, &repo.keys)?);
+        let lost = lost(repo, &fresh, &look.packs(), snapshot)?;
+        if lost.parts.is_empty() {
+            return Ok(());
+        }
+        if !store_again(repo, &fresh, &lost)? {
+            return withdraw(repo, snapshot, &lost);
+        }
+        look = tombstones_now(repo, &fresh)?;
+    }
+    let fresh = Arc::new(Catalogue::load(&repo.env, &repo.state, &repo.keys)?);
+    let lost = lost(repo, &fresh, &look.packs(), snapshot)?;
+    if lost.parts.is_empty() { Ok(()) } else { withdraw(repo, snapshot, &lost) }
+}
+
+fn tombstones_now(
+    repo: &Repository,
+    catalogue: &Catalogue,
+) -> Result<tombstones::Condemned, Error> {
+    tombstones::look(repo.env.backend.as_ref(), &repo.keys, catalogue.known_index())
+}
+
+/// Whether a snapshot whose last marker was just taken away can be had back: no prune is taking it
+/// away, and all that it reaches is in packs that nobody has condemned.
+pub fn is_whole(repo: &Repository, id: SnapshotId) -> Result<bool, Error> {
+    let fresh = Arc::new(Catalogue::load(&repo.env, &repo.state, &repo.keys)?);
+    let look = tombstones_now(repo, &fresh)?;
+    if look.snapshots().contains(&id) {
+        return Ok(false);
+    }
+    let record = snapshots::read(repo, id)?;
+    let lost = lost(repo, &fresh, &look.packs(), &Snapshot { id, record })?;
+    Ok(lost.parts.is_empty())
+}
+
+/// What the record needs that has no copy in an existing pack that nobody has condemned.
+fn lost(
+    repo: &Repository,
+    fresh: &Arc<Catalogue>,
+    condemned: &HashSet<PackId>,
+    snapshot: &Snapshot,
+) -> Result<Lost, Error> {
+    let reader = Reader::new(repo.env.backend.clone(), fresh.clone(), None);
     let mut is_lost = |id: &ChunkId| -> Result<bool, chunk::Error> {
         let copies = fresh.copies(id)?;
-        Ok(!copies.iter().any(|copy| !condemned.contains(&copy.pack)))
+        let is_safe = |pack| !condemned.contains(pack) && !fresh.condemned().contains(pack);
+        Ok(!copies.iter().any(|copy| is_safe(&copy.pack)))
     };
-    let parts = closure::condemned_parts(&snapshot.record, &reader, &mut is_lost)?;
-    if parts.is_empty() {
-        return Ok(());
-    }
-    backend.delete(&ObjectName::Pending(snapshot.id))?;
-    Err(Error::Condemned { parts: parts.join(", ") })
+    closure::lost(&snapshot.record, &reader, &mut is_lost)
 }
 
-/// Writes the index object of a run. Returns its id and those it covers.
-fn put_index_object(
-    repo: &Repository,
-    writer: &Writer,
-    record: (SnapshotId, Vec<u8>),
-) -> Result<(ObjectId, Vec<ObjectId>), Error> {
-    let catalogue = writer.catalogue();
-    let segments = || catalogue.live().iter().filter(|head| !head.is_summary);
-    let with_covers =
-        |head: &Head| head.covers.iter().copied().chain([head.id]).collect::<Vec<_>>();
-    let mut covers: Vec<_> = segments().flat_map(with_covers).collect();
-    let mut contents = catalogue.tail().clone();
-    contents.packs.extend(writer.packs());
-    contents.records.push(record);
-    let runs = segments().map(|head| head.runs).max().unwrap_or(0) + 1;
-    let is_summary = runs > INDEX_TAIL_RUNS_MAX || contents.bytes() > INDEX_TAIL_BYTES_MAX;
-    let mut tombstones: Vec<_> = segments().flat_map(|head| head.tombstones.clone()).collect();
-    if is_summary {
-        for head in summaries_to_merge(catalogue.live(), contents.bytes() as u64) {
-            merge(repo, head, &mut contents)?;
-            covers.extend(with_covers(head));
-            tombstones.extend(head.tombstones.clone());
+/// Stores chunks again that can still be read from packs that are about to go. Returns whether all
+/// of them are safe now, as far as this view knows.
+fn store_again(repo: &Repository, fresh: &Arc<Catalogue>, lost: &Lost) -> Result<bool, Error> {
+    if !lost.is_walked {
+        return Ok(false);
+    }
+    let reader = Reader::new(repo.env.backend.clone(), fresh.clone(), None);
+    let writer = Writer::start(repo.env.clone(), fresh.clone());
+    let mut lane = writer.lane();
+    for id in &lost.chunks {
+        match reader.get(id) {
+            Ok(plain) => drop(lane.put(&plain)?),
+            Err(chunk::Error::Missing(_) | chunk::Error::Corrupt { .. }) => {
+                drop(lane);
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
         }
     }
-    tombstones.sort();
-    tombstones.dedup();
-    let sequence = catalogue.live().iter().map(|head| head.sequence).max().unwrap_or(0) + 1;
-    let draft = Draft {
-        is_summary,
-        sequence,
-        runs: if is_summary { 0 } else { runs },
-        covers: catalogue.still_listed(covers),
-        tombstones: &tombstones,
-        contents: &contents,
-    };
-    let id = ObjectId(repo.env.entropy.bytes32());
-    let sealed = index_object::seal(&repo.keys, id, &draft)?;
-    object::put_proven(repo.env.backend.as_ref(), &ObjectName::Index { sequence, id }, &sealed)?;
-    Ok((id, draft.covers))
+    lane.finish()?;
+    writer.flush()?;
+    let news = News { packs: writer.packs(), record: None };
+    let _ = index_publication::publish(repo, fresh, news)?;
+    Ok(true)
 }
 
-/// Chooses the summaries that a new one takes in: small ones, and as many as it takes to keep few
-/// alive.
-fn summaries_to_merge(live: &[Head], new_bytes: u64) -> Vec<&Head> {
-    let mut summaries: Vec<_> = live.iter().filter(|head| head.is_summary).collect();
-    summaries.sort_by_key(|head| head.bytes);
-    let mut bytes = new_bytes;
-    let mut merged = Vec::new();
-    for (at, head) in summaries.iter().enumerate() {
-        let left = summaries.len() - at + 1;
-        let pays = head.bytes <= 2 * bytes || left > INDEX_SUMMARIES_MAX;
-        if !pays || bytes + head.bytes > SUMMARY_BYTES_MAX {
-            break;
-        }
-        bytes += head.bytes;
-        merged.push(*head);
-    }
-    merged
-}
-
-fn merge(repo: &Repository, head: &Head, contents: &mut Contents) -> Result<(), Error> {
+fn withdraw(repo: &Repository, snapshot: &Snapshot, lost: &Lost) -> Result<(), Error> {
     let backend = repo.env.backend.as_ref();
-    let mut reader = IndexObjectReader::open(backend, &repo.keys, head.name.clone(), head.bytes)?;
-    let (_, first) = reader.head()?;
-    let mut next = Some(first);
-    while let Some(more) = next {
-        contents.packs.extend(more.packs);
-        contents.records.extend(more.records);
-        next = reader.contents()?;
-    }
-    Ok(())
+    // Readers of both folders must not take what is withdrawn for a snapshot whose copy is gone.
+    backend.delete(&ObjectName::Snapshot(snapshot.id))?;
+    backend.delete(&ObjectName::Pending(snapshot.id))?;
+    Err(Error::Condemned { parts: lost.parts.join(", ") })
 }
 
 /// Brings the local index up to date; only a convenience for the next run.
-fn remember(
-    repo: &Repository,
-    writer: &Writer,
-    object: ObjectId,
-    covered: Vec<ObjectId>,
-) -> Result<(), Error> {
-    let applied = covered.into_iter().chain([object]).collect();
+fn remember(repo: &Repository, writer: &Writer, published: Published) -> Result<(), Error> {
+    let applied: Vec<ObjectId> = published.covers.into_iter().chain([published.id]).collect();
     let batch = Batch { add: writer.packs(), applied, ..Batch::default() };
     let stored = StoredIndex::default().apply(&repo.env, &repo.state, &batch, INDEX_LOCK_WAIT);
     match stored {

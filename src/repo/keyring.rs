@@ -182,3 +182,17 @@ fn put_twice(
 ) -> Result<(), Error> {
     Copy::BOTH.into_iter().try_for_each(|copy| object::put_proven(backend, &name(copy), bytes))
 }
+
+/// Reads the newest descriptor again: whoever began to use something new has said so there.
+///
+/// # Errors
+/// [`Error::Format`] if it asks for what this program does not know.
+pub fn expect_known(env: &Environment, repository: RepositoryId) -> Result<(), Error> {
+    let backend = env.backend.as_ref();
+    let (_, descriptor, _) = Listing::read(backend)?.descriptor(backend)?;
+    if descriptor.repository != repository {
+        let why = "it is another repository's".to_owned();
+        return Err(Error::Corrupt { name: "descriptor".to_owned(), why });
+    }
+    Ok(())
+}

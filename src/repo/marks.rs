@@ -14,7 +14,7 @@ use crate::{
     format::{envelope::Kind, pin::Pin, tombstone::ForgetMarker},
     id::{ObjectId, SnapshotId},
     repo::{
-        Error, Repository,
+        Error, Repository, commit,
         object::{self, OBJECT_BYTES_MAX},
     },
 };
@@ -95,6 +95,12 @@ impl Marks {
         self.forgotten.contains_key(id)
     }
 
+    /// The names of all markers, and the snapshots that they name.
+    pub fn markers(&self) -> impl Iterator<Item = (&ObjectName, SnapshotId)> {
+        let all = self.forgotten.values().flatten();
+        all.map(|mark| (&mark.name, mark.says.snapshot))
+    }
+
     /// The newest marker of the snapshot: its trash time is counted from there.
     pub fn marker(&self, id: &SnapshotId) -> Option<&ForgetMarker> {
         let markers = self.forgotten.get(id)?.iter().map(|mark| &mark.says);
@@ -143,9 +149,19 @@ pub fn rescind(repo: &Repository, marker: &ObjectName) -> Result<(), Error> {
 }
 
 /// Takes every marker of the snapshot away; durable on return. Returns how many there were.
+///
+/// # Errors
+/// [`Error::TooLate`] if a prune is taking away what the snapshot needs: it is forgotten as before.
 pub fn undelete(repo: &Repository, snapshot: SnapshotId) -> Result<usize, Error> {
     let marks = Marks::load(repo)?;
-    remove(repo, marks.forgotten.get(&snapshot).map(Vec::as_slice).unwrap_or_default())
+    let markers = marks.forgotten.get(&snapshot).map(Vec::as_slice).unwrap_or_default();
+    let count = remove(repo, markers)?;
+    // As a writer: it is a root from here on, so a prune sees it, or its tombstones are seen here.
+    if count == 0 || commit::is_whole(repo, snapshot)? {
+        return Ok(count);
+    }
+    let _ = forget(repo, snapshot, &markers[0].says.reason)?;
+    Err(Error::TooLate { snapshot })
 }
 
 /// Pins a snapshot; durable on return.

@@ -19,6 +19,7 @@ mod commit;
 pub mod history;
 pub mod image;
 mod index_object;
+mod index_publication;
 mod keyring;
 mod known_tables;
 mod last_read;
@@ -27,6 +28,7 @@ mod object;
 mod pack_check;
 mod pack_table;
 mod packer;
+pub mod prune;
 mod reader;
 pub mod snapshots;
 mod staged;
@@ -50,7 +52,7 @@ use crate::{
     crypto::{self, keys::Keys, secret::Credential},
     disk::{Dir, Disk},
     format::{self, record::Record},
-    id::{ObjectId, RepositoryId, WriterId},
+    id::{ObjectId, RepositoryId, SnapshotId, WriterId},
     index,
 };
 
@@ -165,7 +167,7 @@ impl Repository {
     /// Fetches verified chunks; shared between threads, keeps a bounded number of decoded blobs.
     pub fn fetcher(&self) -> Result<Arc<dyn Fetch>, Error> {
         let catalogue = self.catalogue()?;
-        Ok(Arc::new(reader::Reader::new(self.env.backend.clone(), catalogue, None)))
+        Ok(self.reader(catalogue, None))
     }
 
     /// Begins a run that stores chunks, with a fresh view of the repository.
@@ -182,8 +184,17 @@ impl Repository {
 
     /// Fetches chunks, those that the run has made durable included.
     pub fn fetcher_of(&self, writer: &Writer) -> Arc<dyn Fetch> {
-        let catalogue = writer.catalogue().clone();
-        Arc::new(reader::Reader::new(self.env.backend.clone(), catalogue, Some(writer.run_index())))
+        self.reader(writer.catalogue().clone(), Some(writer.run_index()))
+    }
+
+    /// A reader that finds chunks which a prune moves meanwhile.
+    fn reader(
+        &self,
+        catalogue: Arc<catalogue::Catalogue>,
+        run: Option<writer::RunIndex>,
+    ) -> Arc<dyn Fetch> {
+        let reader = reader::Reader::new(self.env.backend.clone(), catalogue, run);
+        Arc::new(reader.reloading(self.env.clone()))
     }
 
     /// Publishes what a run stored; see `repo/commit.rs` for the order. Durable on return.
@@ -343,6 +354,12 @@ pub enum Error {
         "packs that this run needs were condemned while it ran: {parts} must be captured again"
     )]
     Condemned { parts: String },
+    /// What was forgotten cannot be had back.
+    #[error("snapshot {snapshot} cannot be had back: a prune is removing what it needs")]
+    TooLate { snapshot: SnapshotId },
+    /// Something is not as it must be for a deletion to be safe.
+    #[error("nothing was deleted: {why}")]
+    Refused { why: String },
     #[error("stopped")]
     Stopped,
 }

@@ -3,28 +3,39 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::{
     backend::{self, Backend, ObjectName},
     chunk::{self, Chunk, Fetch, compress},
-    crypto::seal::Role,
+    crypto::{keys::Keys, seal::Role},
     id::{ChunkId, PackId},
     limits::{BLOB_PLAIN_BYTES_MAX, BLOB_SEALED_BYTES_MAX, MIB},
     location::Location,
     repo::{
-        Error, blob_cache::BlobCache, catalogue::Catalogue, pack_table::PackKey, writer::RunIndex,
+        Environment, Error, blob_cache::BlobCache, catalogue::Catalogue, pack_table::PackKey,
+        state::State, writer::RunIndex,
     },
 };
 
 /// Decoded blobs that are kept, in plain bytes.
 const CACHE_BYTES_MAX: usize = 48 * MIB;
 
+/// How often one reader looks at the repository again.
+const RELOADS_MAX: usize = 16;
+
 /// Reads chunks from packs; shared between threads.
 pub struct Reader {
     backend: Arc<dyn Backend>,
-    catalogue: Arc<Catalogue>,
+    keys_of_all: Arc<Keys>,
+    catalogue: RwLock<Arc<Catalogue>>,
+    /// How to look at the repository again when a chunk is not where it was: a prune may have
+    /// moved it.
+    reload: Option<Reload>,
     /// The packs of a run that is not committed yet, when this reader belongs to one.
     run: Option<RunIndex>,
     cache: BlobCache,
@@ -39,7 +50,37 @@ impl Reader {
         run: Option<RunIndex>,
     ) -> Self {
         let cache = BlobCache::new(CACHE_BYTES_MAX);
-        Self { backend, catalogue, run, cache, keys: Mutex::default() }
+        let keys_of_all = catalogue.keys().clone();
+        let catalogue = RwLock::new(catalogue);
+        let (reload, keys) = (None, Mutex::default());
+        Self { backend, keys_of_all, catalogue, reload, run, cache, keys }
+    }
+
+    /// Has the reader look again when a chunk is not where it was.
+    #[must_use]
+    pub fn reloading(mut self, env: Environment) -> Self {
+        self.reload = Some(Reload { env, left: AtomicUsize::new(RELOADS_MAX) });
+        self
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A view that is newer than this one, if there is a way to get one.
+    fn newer_than(&self, seen: &Arc<Catalogue>) -> Result<Option<Arc<Catalogue>>, Error> {
+        let Some(reload) = &self.reload else { return Ok(None) };
+        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&catalogue, seen) {
+            return Ok(Some(catalogue.clone()));
+        }
+        let spend = |left: usize| left.checked_sub(1);
+        if reload.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_err() {
+            return Ok(None);
+        }
+        let state = State::open(&reload.env, self.keys_of_all.repository)?;
+        *catalogue = Arc::new(Catalogue::load(&reload.env, &state, &self.keys_of_all)?);
+        Ok(Some(catalogue.clone()))
     }
 
     /// Reads the chunk from this copy.
@@ -55,7 +96,7 @@ impl Reader {
             return Err(corrupt("shorter than the table of contents says"));
         }
         let chunk = Chunk::new(blob, start..end);
-        if self.catalogue.keys().chunk_id(&chunk) != *id {
+        if self.keys_of_all.chunk_id(&chunk) != *id {
             return Err(corrupt("a chunk differs from its id"));
         }
         Ok(chunk)
@@ -89,49 +130,88 @@ impl Reader {
         if let Some(key) = keys.get(&location.pack) {
             return Ok(key.clone());
         }
-        let key = Arc::new(PackKey::new(self.catalogue.keys(), location.pack, location.epoch)?);
+        let key = Arc::new(PackKey::new(&self.keys_of_all, location.pack, location.epoch)?);
         let _ = keys.insert(location.pack, key.clone());
         Ok(key)
     }
 
-    fn copies(&self, id: &ChunkId) -> Result<Vec<Location>, chunk::Error> {
-        let mut copies = self.catalogue.copies(id)?;
+    fn copies(&self, catalogue: &Catalogue, id: &ChunkId) -> Result<Vec<Location>, chunk::Error> {
+        let mut copies = catalogue.copies(id)?;
         copies.extend(self.run.as_ref().and_then(|run| run.locate(id)));
         Ok(copies)
     }
-}
 
-impl Fetch for Reader {
-    fn get(&self, id: &ChunkId) -> Result<Chunk, chunk::Error> {
+    fn get_from(&self, catalogue: &Catalogue, id: &ChunkId) -> Result<Chunk, Unread> {
         let first = match self.run.as_ref().and_then(|run| run.locate(id)) {
             Some(location) => Some(location),
-            None => self.catalogue.locate(id)?,
+            None => catalogue.locate(id)?,
         };
         if let Some(Ok(chunk)) = first.map(|location| self.read_copy(id, &location)) {
             return Ok(chunk);
         }
         // The usual copy is not there or damaged: any other authentic one serves.
-        let copies = self.copies(id)?;
+        let copies = self.copies(catalogue, id)?;
+        let mut unread = Unread { error: chunk::Error::Missing(*id), damaged: Vec::new() };
         let mut why = Vec::new();
         for location in &copies {
             match self.read_copy(id, location) {
                 Ok(chunk) => return Ok(chunk),
                 // Nobody knows what is there; saying that it is damaged would be a lie.
                 Err(Error::Backend(error)) if error.is_of_the_place() => {
-                    return Err(chunk::Error::Repository(Arc::new(Error::Backend(error))));
+                    let error = Arc::new(Error::Backend(error));
+                    return Err(chunk::Error::Repository(error).into());
                 }
                 Err(error) => {
                     if is_damage(&error) {
-                        self.catalogue.distrust(location.pack);
+                        unread.damaged.push(location.pack);
                     }
                     why.push(error.to_string());
                 }
             }
         }
-        if copies.is_empty() {
-            return Err(chunk::Error::Missing(*id));
+        if !copies.is_empty() {
+            unread.error = chunk::Error::Corrupt { id: *id, why: why.join("; ") };
         }
-        Err(chunk::Error::Corrupt { id: *id, why: why.join("; ") })
+        Err(unread)
+    }
+}
+
+/// How to look at the repository again.
+struct Reload {
+    env: Environment,
+    left: AtomicUsize,
+}
+
+/// A chunk that no copy gave back.
+struct Unread {
+    error: chunk::Error,
+    /// Packs that should have.
+    damaged: Vec<PackId>,
+}
+
+impl From<chunk::Error> for Unread {
+    fn from(error: chunk::Error) -> Self {
+        Self { error, damaged: Vec::new() }
+    }
+}
+
+impl Fetch for Reader {
+    fn get(&self, id: &ChunkId) -> Result<Chunk, chunk::Error> {
+        let mut catalogue = self.catalogue();
+        let mut unread = match self.get_from(&catalogue, id) {
+            Ok(chunk) => return Ok(chunk),
+            Err(unread) => unread,
+        };
+        let newer = self.newer_than(&catalogue);
+        if let Some(newer) = newer.map_err(|error| chunk::Error::Repository(Arc::new(error)))? {
+            catalogue = newer;
+            unread = match self.get_from(&catalogue, id) {
+                Ok(chunk) => return Ok(chunk),
+                Err(unread) => unread,
+            };
+        }
+        unread.damaged.into_iter().for_each(|pack| catalogue.distrust(pack));
+        Err(unread.error)
     }
 }
 

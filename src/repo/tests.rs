@@ -20,14 +20,14 @@ use crate::{
 
 /// A repository in memory, with a state folder that is gone after the test.
 pub(super) struct Fixture {
-    env: Environment,
+    pub env: Environment,
     _state: tempfile::TempDir,
 }
 
-const KEY: Credential = Credential::KeyFile([9; 32]);
+pub(super) const KEY: Credential = Credential::KeyFile([9; 32]);
 
 impl Fixture {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
         let env = Environment {
             backend: Arc::new(MemoryBackend::new()),
@@ -41,24 +41,24 @@ impl Fixture {
         Self { env, _state: state }
     }
 
-    pub(super) fn open(&self) -> Repository {
+    pub fn open(&self) -> Repository {
         Repository::open(self.env.clone(), &KEY).unwrap()
     }
 
     /// The same repository seen from a machine that never saw it.
-    fn open_elsewhere(&self) -> (Repository, tempfile::TempDir) {
+    pub fn open_elsewhere(&self) -> (Repository, tempfile::TempDir) {
         let state = tempfile::tempdir().unwrap();
         let env = Environment { state_root: state.path().to_owned(), ..self.env.clone() };
         (Repository::open(env, &KEY).unwrap(), state)
     }
 
-    fn count(&self, folder: Folder) -> usize {
+    pub fn count(&self, folder: Folder) -> usize {
         self.env.backend.list(folder).unwrap().objects.len()
     }
 }
 
 /// Plaintext of a chunk that compresses badly and differs for each number.
-fn plain(number: u64, bytes: usize) -> Vec<u8> {
+pub(super) fn plain(number: u64, bytes: usize) -> Vec<u8> {
     let mut plain = vec![0; bytes];
     blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut plain);
     plain
@@ -75,7 +75,7 @@ pub(super) fn commit_chunks(repo: &Repository, chunks: &[Vec<u8>]) -> Result<Sna
     repo.commit(writer, record(base))
 }
 
-fn record(base: Stream) -> Record {
+pub(super) fn record(base: Stream) -> Record {
     let image = Image {
         page_bytes: 4096,
         page_count: 1,
@@ -131,7 +131,7 @@ fn record(base: Stream) -> Record {
     }
 }
 
-fn read_all(repo: &Repository, chunks: &[Vec<u8>]) {
+pub(super) fn read_all(repo: &Repository, chunks: &[Vec<u8>]) {
     let fetch = repo.fetcher().unwrap();
     for chunk in chunks {
         let id = repo.keys().chunk_id(chunk);
@@ -152,9 +152,15 @@ fn what_was_committed_is_read_back_here_and_elsewhere() {
         read_all(&repo, &chunks);
         let mut events = Vec::new();
         check::run(&repo, check::Depth::Data, &mut |event| events.push(event)).unwrap();
-        events.retain(|event| !event.is_progress());
+        events.retain(is_finding);
         assert_eq!(events, []);
     }
+}
+
+/// Whether an event tells more than that a check goes on.
+pub(super) fn is_finding(event: &CheckEvent) -> bool {
+    use CheckEvent::{Plan, Progress, ReadSoFar};
+    !matches!(event, Plan { .. } | Progress { .. } | ReadSoFar { .. })
 }
 
 #[test]
@@ -220,7 +226,7 @@ fn fifty_runs_leave_few_index_objects_to_read() {
 }
 
 #[test]
-fn a_run_whose_packs_were_condemned_withdraws_its_record() {
+fn a_run_whose_packs_were_condemned_stores_them_again() {
     let fixture = Fixture::new();
     let chunks = [plain(1, 1000)];
     let first = commit_chunks(&fixture.open(), &chunks).unwrap();
@@ -228,6 +234,29 @@ fn a_run_whose_packs_were_condemned_withdraws_its_record() {
     // The run has looked at the repository before the deleter condemns what it reuses.
     let writer = repo.writer().unwrap();
     condemn_all(&fixture, &repo);
+
+    let second = repo.commit(writer, Record { ..first.record.clone() }).unwrap();
+
+    assert_eq!(fixture.count(Folder::Packs), 2);
+    let (elsewhere, _state) = fixture.open_elsewhere();
+    for repo in [fixture.open(), elsewhere] {
+        assert!(repo.snapshots().unwrap().snapshots.contains(&second));
+        let copies = |chunk| repo.catalogue().unwrap().locate(&repo.keys().chunk_id(chunk));
+        assert!(copies(&chunks[0]).unwrap().is_some(), "a copy that nobody has condemned");
+    }
+}
+
+#[test]
+fn a_run_whose_packs_are_gone_withdraws_its_record() {
+    let fixture = Fixture::new();
+    let chunks = [plain(1, 1000)];
+    let first = commit_chunks(&fixture.open(), &chunks).unwrap();
+    let repo = fixture.open();
+    let writer = repo.writer().unwrap();
+    condemn_all(&fixture, &repo);
+    for listed in fixture.env.backend.list(Folder::Packs).unwrap().objects {
+        fixture.env.backend.delete(&listed.name).unwrap();
+    }
 
     let result = repo.commit(writer, Record { ..first.record.clone() });
 
@@ -251,8 +280,13 @@ fn a_run_after_the_condemnation_stores_its_chunks_anew() {
 
 fn condemn_all(fixture: &Fixture, repo: &Repository) {
     let packs = repo.catalogue().unwrap().packs().keys().copied().collect::<Vec<PackId>>();
-    let tombstone =
-        Tombstone { deleter: WriterId([5; 32]), created: 1, packs, index_objects: Vec::new() };
+    let tombstone = Tombstone {
+        deleter: WriterId([5; 32]),
+        created: 1,
+        packs,
+        index_objects: Vec::new(),
+        snapshots: Vec::new(),
+    };
     let id = ObjectId([6; 32]);
     let sealed = seal_object(repo.keys(), Kind::Tombstone, &id.0, &tombstone.encode().unwrap());
     fixture.env.backend.put_new(&ObjectName::Tombstone(id), &[&sealed]).unwrap();

@@ -198,9 +198,25 @@ impl Store for Lane {
         );
         self.shared.check()?;
         let id = self.shared.catalogue.keys().chunk_id(plain);
-        if !self.shared.claim(&id)? {
-            return Ok(id);
+        if self.shared.claim(&id)? {
+            self.gather(id, plain)?;
         }
+        Ok(id)
+    }
+}
+
+impl Lane {
+    /// Stores another copy of a chunk that the repository has already, once in this run. The id
+    /// must be the chunk's; the finished pack is proven against it.
+    pub fn copy(&mut self, id: ChunkId, plain: &[u8]) -> Result<(), chunk::Error> {
+        self.shared.check()?;
+        if self.shared.claim_copy(&id) {
+            self.gather(id, plain)?;
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self, id: ChunkId, plain: &[u8]) -> Result<(), chunk::Error> {
         self.shared.count_new(plain.len());
         let blob = match compress::is_mostly_random(plain) {
             true => &mut self.random,
@@ -211,11 +227,9 @@ impl Store for Lane {
         }
         blob.plain.extend_from_slice(plain);
         blob.chunks.push((id, plain.len() as u32));
-        Ok(id)
+        Ok(())
     }
-}
 
-impl Lane {
     /// Hands over what is still gathered.
     pub fn finish(mut self) -> Result<(), chunk::Error> {
         for blob in [std::mem::take(&mut self.ordered), std::mem::take(&mut self.random)] {
@@ -274,6 +288,11 @@ impl Shared {
             return Ok(false);
         }
         Ok(lock(&self.pending).insert(*id))
+    }
+
+    /// Whether the chunk is new to this run.
+    fn claim_copy(&self, id: &ChunkId) -> bool {
+        self.staged_location(id).is_none() && lock(&self.pending).insert(*id)
     }
 
     fn staged(&self) -> RwLockReadGuard<'_, Staged> {

@@ -11,6 +11,7 @@ mod key;
 mod ls;
 mod manual;
 mod object;
+mod prune;
 mod rebuild_index;
 mod restore;
 mod runs;
@@ -38,6 +39,7 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
         Command::Schema(args) => schema::run(context, &args),
         Command::Stats => stats::run(context),
         Command::Check(args) => check::run(context, &args),
+        Command::Prune(args) => prune::run(context, &args),
         Command::RebuildIndex => rebuild_index::run(context),
         Command::Key(args) => key::run(context, &args),
         Command::Runs(args) => runs::run(context, &args),

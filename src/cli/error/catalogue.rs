@@ -258,6 +258,12 @@ fn repo_entry(error: &repo::Error) -> Entry {
         repo::Error::Busy { .. } => Entry::new("SP0011", ExitCode::InUse)
             .effect(NOTHING_CHANGED)
             .command("look at what runs", "stillpoint runs"),
+        repo::Error::Refused { .. } => Entry::new("SP0308", ExitCode::Failed)
+            .effect("all data is still there; a prune removes nothing while anything is in doubt")
+            .command("find out what is wrong", "stillpoint check"),
+        repo::Error::TooLate { .. } => Entry::new("SP0309", ExitCode::Failed)
+            .effect("it stays forgotten; other snapshots are not affected")
+            .command("see what there is", "stillpoint snapshots"),
         repo::Error::Condemned { .. } => Entry::new("SP0307", ExitCode::Failed)
             .effect("no snapshot was made; earlier ones are not affected")
             .command("do it again", "stillpoint backup"),

@@ -307,6 +307,7 @@ fn tombstone() -> Vec<u8> {
         created: 1_763_700_000_000_000_000,
         packs: vec![PackId(counting(3)), PackId(counting(7))],
         index_objects: vec![ObjectId(counting(8))],
+        snapshots: vec![SnapshotId(counting(5))],
     };
     tombstone.encode().unwrap()
 }

@@ -1,0 +1,168 @@
+//! The two phases of a deletion: our own tombstones, a second look, and only then the deed. Spec:
+//! `format-spec/70-write-order.md`, "Tombstones".
+
+use std::collections::BTreeSet;
+
+use crate::{
+    backend::ObjectName,
+    crypto::object::seal_object,
+    format::{envelope::Kind, tombstone::Tombstone},
+    id::{ObjectId, PackId, SnapshotId},
+    repo::{
+        Error, Repository, keyring, object,
+        prune::{
+            PruneEvent,
+            recheck::{self, Needed},
+            roots::Trash,
+            survey::Survey,
+        },
+    },
+};
+
+/// How often a deleter gives way to runs that turn out to need what it condemned.
+const ROUNDS_MAX: usize = 5;
+/// Names in one tombstone: below 4 MiB of plaintext.
+const NAMES_MAX: usize = 100_000;
+
+/// What is to go: packs by their place in the survey.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condemnation {
+    pub packs: Vec<u32>,
+    pub snapshots: BTreeSet<SnapshotId>,
+}
+
+/// What is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deleted {
+    pub snapshots: u64,
+    pub packs: u64,
+    pub bytes: u64,
+    /// Packs that were condemned and are needed after all.
+    pub rescinded: u64,
+}
+
+impl Condemnation {
+    /// Size of the packs.
+    pub fn bytes(&self, survey: &Survey) -> u64 {
+        self.packs.iter().map(|at| survey.packs[*at as usize].entry.bytes).sum()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.packs.is_empty() && self.snapshots.is_empty()
+    }
+
+    fn without(&self, needed: &Needed) -> Self {
+        let packs = self.packs.iter().filter(|at| !needed.packs.contains(at)).copied().collect();
+        let snapshots = self.snapshots.difference(&needed.snapshots).copied().collect();
+        Self { packs, snapshots }
+    }
+}
+
+/// Condemns, looks again, and deletes what nothing needs.
+///
+/// Where the second look finds that something is needed, or is refused, our tombstones go again and
+/// nothing was deleted. They are ours alone: nobody relies on one that another prune wrote.
+pub fn carry_out(
+    repo: &Repository,
+    survey: &mut Survey,
+    mut wanted: Condemnation,
+    trash: &Trash,
+    observe: &mut dyn FnMut(PruneEvent),
+) -> Result<Deleted, Error> {
+    let (mut ours, mut rescinded) = (Vec::new(), 0);
+    for _ in 0..ROUNDS_MAX {
+        if wanted.is_empty() {
+            break;
+        }
+        // The new tombstones stand before the old ones go. A listing may show neither all the same,
+        // if it was begun before and ended after: so the second look follows every change.
+        let before = std::mem::replace(&mut ours, publish(repo, survey, &wanted)?);
+        rescind(repo, &before)?;
+        let looked = keyring::expect_known(&repo.env, repo.id())
+            .and_then(|()| repo.opened.refresh(repo.env.backend.as_ref()))
+            .and_then(|()| recheck::needed(repo, survey, &wanted, trash));
+        let needed = match looked {
+            Ok(needed) => needed,
+            Err(error) => {
+                rescind(repo, &ours)?;
+                return Err(error);
+            }
+        };
+        if needed.is_empty() {
+            let deleted = delete(repo, survey, &wanted, observe)?;
+            return Ok(Deleted { rescinded, ..deleted });
+        }
+        rescinded += needed.packs.len() as u64;
+        wanted = wanted.without(&needed);
+    }
+    rescind(repo, &ours)?;
+    Ok(Deleted { rescinded, ..Deleted::default() })
+}
+
+fn publish(
+    repo: &Repository,
+    survey: &Survey,
+    wanted: &Condemnation,
+) -> Result<Vec<ObjectId>, Error> {
+    let packs: Vec<PackId> =
+        wanted.packs.iter().map(|at| survey.packs[*at as usize].entry.pack).collect();
+    let snapshots: Vec<SnapshotId> = wanted.snapshots.iter().copied().collect();
+    let count = packs.len().max(snapshots.len()).div_ceil(NAMES_MAX / 2);
+    let slice = |at: usize, length: usize| {
+        let start = (at * NAMES_MAX / 2).min(length);
+        start..(start + NAMES_MAX / 2).min(length)
+    };
+    (0..count)
+        .map(|at| {
+            let tombstone = Tombstone {
+                deleter: repo.writer_id()?,
+                created: repo.env.clock.now(),
+                packs: packs[slice(at, packs.len())].to_vec(),
+                index_objects: Vec::new(),
+                snapshots: snapshots[slice(at, snapshots.len())].to_vec(),
+            };
+            put(repo, &tombstone)
+        })
+        .collect()
+}
+
+/// Publishes one tombstone; durable on return.
+pub fn put(repo: &Repository, tombstone: &Tombstone) -> Result<ObjectId, Error> {
+    let id = ObjectId(repo.env.entropy.bytes32());
+    let sealed = seal_object(&repo.keys, Kind::Tombstone, &id.0, &tombstone.encode()?);
+    object::put_proven(repo.env.backend.as_ref(), &ObjectName::Tombstone(id), &sealed)?;
+    Ok(id)
+}
+
+/// Takes our own tombstones back, or away when nothing that they name is left.
+pub fn rescind(repo: &Repository, tombstones: &[ObjectId]) -> Result<(), Error> {
+    tombstones.iter().try_for_each(|id| Ok(repo.env.backend.delete(&ObjectName::Tombstone(*id))?))
+}
+
+fn delete(
+    repo: &Repository,
+    survey: &Survey,
+    wanted: &Condemnation,
+    observe: &mut dyn FnMut(PruneEvent),
+) -> Result<Deleted, Error> {
+    let mut deleted = Deleted::default();
+    let backend = repo.env.backend.as_ref();
+    for id in &wanted.snapshots {
+        // A pending record without its snapshot could be finished by its writer; so it goes first,
+        // and the marker that says it is forgotten goes last.
+        backend.delete(&ObjectName::Pending(*id))?;
+        backend.delete(&ObjectName::Snapshot(*id))?;
+        deleted.snapshots += 1;
+    }
+    for at in &wanted.packs {
+        let entry = survey.packs[*at as usize].entry;
+        backend.delete(&ObjectName::Pack(entry.pack))?;
+        deleted.packs += 1;
+        deleted.bytes += entry.bytes;
+        observe(PruneEvent::Progress { bytes: entry.bytes });
+        if repo.env.stop.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
+    }
+    Ok(deleted)
+}

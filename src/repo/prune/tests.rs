@@ -1,0 +1,142 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    backend::Folder,
+    id::SnapshotId,
+    repo::{
+        check, marks,
+        tests::{Fixture, commit_chunks, is_finding, plain, read_all},
+    },
+};
+
+/// Nothing waits for a clock.
+pub const AT_ONCE: Options = Options {
+    max_unused_permille: 50,
+    max_repack_bytes: None,
+    trash: Duration::ZERO,
+    grace: Duration::ZERO,
+};
+
+pub fn forget(repo: &Repository, snapshot: SnapshotId) {
+    let _ = marks::forget(repo, snapshot, "").unwrap();
+}
+
+fn prune_now(repo: &Repository, options: &Options) -> Report {
+    prune(repo, options, &mut |_| ()).unwrap()
+}
+
+fn assert_sound(repo: &Repository) {
+    let mut events = Vec::new();
+    check::run(repo, check::Depth::Data, &mut |event| events.push(event)).unwrap();
+    events.retain(is_finding);
+    assert_eq!(events, []);
+}
+
+fn chunks(numbers: std::ops::Range<u64>) -> Vec<Vec<u8>> {
+    numbers.map(|number| plain(number, 20_000)).collect()
+}
+
+#[test]
+fn a_prune_with_nothing_to_do_writes_and_deletes_nothing() {
+    let fixture = Fixture::new();
+    let _ = commit_chunks(&fixture.open(), &chunks(0..10)).unwrap();
+    let before = Folder::ALL.map(|folder| fixture.env.backend.list(folder).unwrap());
+
+    let report = prune_now(&fixture.open(), &AT_ONCE);
+
+    assert_eq!((report.packs_deleted, report.packs_rewritten), (0, 0));
+    assert_eq!(Folder::ALL.map(|folder| fixture.env.backend.list(folder).unwrap()), before);
+}
+
+#[test]
+fn what_only_a_forgotten_snapshot_reaches_goes_and_all_else_stays() {
+    let fixture = Fixture::new();
+    let first = commit_chunks(&fixture.open(), &chunks(0..10)).unwrap();
+    let second = commit_chunks(&fixture.open(), &chunks(10..20)).unwrap();
+    forget(&fixture.open(), first.id);
+
+    let report = prune_now(&fixture.open(), &AT_ONCE);
+
+    assert_eq!((report.packs_deleted, report.snapshots_removed), (1, 1));
+    assert_eq!(fixture.count(Folder::Packs), 1);
+    assert_eq!((fixture.count(Folder::Snapshots), fixture.count(Folder::Pending)), (1, 1));
+    assert_eq!((fixture.count(Folder::Tombstones), fixture.count(Folder::Forgotten)), (0, 0));
+    assert_eq!(fixture.count(Folder::Index), 1);
+    let (elsewhere, _state) = fixture.open_elsewhere();
+    for repo in [fixture.open(), elsewhere] {
+        assert_eq!(repo.snapshots().unwrap().snapshots, std::slice::from_ref(&second));
+        assert_eq!(repo.catalogue().unwrap().lost().len(), 0);
+        read_all(&repo, &chunks(10..20));
+        assert_sound(&repo);
+    }
+}
+
+#[test]
+fn a_pack_that_is_mostly_dead_is_rewritten() {
+    let fixture = Fixture::new();
+    let first = commit_chunks(&fixture.open(), &chunks(0..20)).unwrap();
+    let _ = commit_chunks(&fixture.open(), &chunks(0..3)).unwrap();
+    forget(&fixture.open(), first.id);
+    let before = fixture.open().catalogue().unwrap().packs().clone();
+
+    let report = prune_now(&fixture.open(), &AT_ONCE);
+
+    assert_eq!((report.packs_deleted, report.packs_rewritten), (1, 1));
+    assert!(report.bytes_freed() > 300_000, "{report:?}");
+    read_all(&fixture.open(), &chunks(0..3));
+    assert_sound(&fixture.open());
+    let after = fixture.open().catalogue().unwrap().packs().clone();
+    assert_eq!(after.len(), 2);
+    assert_eq!(after.keys().filter(|pack| before.contains_key(*pack)).count(), 1);
+}
+
+#[test]
+fn many_small_packs_become_one() {
+    let fixture = Fixture::new();
+    for number in 0..20 {
+        let _ = commit_chunks(&fixture.open(), &chunks(number..number + 1)).unwrap();
+    }
+
+    let report = prune_now(&fixture.open(), &AT_ONCE);
+
+    assert_eq!(report.packs_rewritten, 20);
+    assert_eq!(fixture.count(Folder::Packs), 1);
+    assert_eq!(fixture.count(Folder::Snapshots), 20);
+    read_all(&fixture.open(), &chunks(0..20));
+    assert_sound(&fixture.open());
+    assert_eq!(prune_now(&fixture.open(), &AT_ONCE).packs_rewritten, 0);
+}
+
+#[test]
+fn the_trash_keeps_what_was_forgotten_for_its_time() {
+    let fixture = Fixture::new();
+    let first = commit_chunks(&fixture.open(), &chunks(0..10)).unwrap();
+    let _ = commit_chunks(&fixture.open(), &chunks(10..20)).unwrap();
+    forget(&fixture.open(), first.id);
+    let options = Options { trash: Duration::from_secs(60), ..AT_ONCE };
+
+    let report = prune_now(&fixture.open(), &options);
+
+    assert_eq!((report.packs_deleted, report.outlook.in_trash), (0, 1));
+    read_all(&fixture.open(), &chunks(0..20));
+    let outlook = outlook(&fixture.open(), &AT_ONCE, &mut |_| ()).unwrap();
+    assert_eq!((outlook.plan.delete.len(), outlook.expired), (1, 1));
+    assert_eq!(fixture.count(Folder::Packs), 2);
+}
+
+#[test]
+fn what_a_dead_run_left_goes_after_its_grace() {
+    let fixture = Fixture::new();
+    let _ = commit_chunks(&fixture.open(), &chunks(0..10)).unwrap();
+    let repo = fixture.open();
+    let writer = repo.writer().unwrap();
+    let mut lane = writer.lane();
+    let _ = crate::chunk::Store::put(&mut lane, &plain(50, 10_000)).unwrap();
+    lane.finish().unwrap();
+    repo.abandon(writer).unwrap();
+
+    let patient = Options { grace: Duration::from_secs(3600), ..AT_ONCE };
+    assert_eq!(prune_now(&fixture.open(), &patient).packs_deleted, 0);
+    assert_eq!(prune_now(&fixture.open(), &AT_ONCE).packs_deleted, 1);
+}
