@@ -26,7 +26,10 @@ pub use spot::Spot;
 pub use suggest::closest;
 pub use variables::Variables;
 
-use crate::ops::set::{AppVersion, Set};
+use crate::ops::{
+    live::Hooks,
+    set::{AppVersion, Set},
+};
 
 /// The machine's own configuration.
 const SYSTEM_FILE: &str = "/etc/stillpoint/stillpoint.toml";
@@ -64,6 +67,10 @@ pub struct Config {
     /// In the order of the file, databases first.
     pub sets: Vec<Set>,
     pub app_version: Option<AppVersion>,
+    /// The `user_version` of the databases that the installed application understands.
+    pub user_version: Option<i64>,
+    /// What is run around a restore in place.
+    pub hooks: Hooks,
     /// In the order of the file.
     pub mirrors: Vec<Mirror>,
     /// Settings that are understood and kept, but not acted on yet.
@@ -106,6 +113,8 @@ impl Config {
             station: document.settings.station.clone().unwrap_or_default(),
             sets: valid.sets,
             app_version: valid.app_version,
+            user_version: document.settings.app.as_ref().and_then(|app| app.user_version),
+            hooks: valid.hooks,
             mirrors: valid.mirrors,
             inactive: document.inactive(),
             file,
@@ -129,6 +138,15 @@ impl Config {
 fn named_place(named: &Path, variables: &Variables) -> Result<Place, Error> {
     Place::parse(named.as_os_str(), variables)
         .map_err(|why| Error::NotAPlace { text: named.display().to_string(), why })
+}
+
+/// The sets of a configuration that a snapshot record keeps; none if it makes no sense to us.
+/// Their paths are as they were written, so only the rest of them is meant.
+pub fn recorded_sets(text: &str) -> Vec<Set> {
+    let document = file::Document::parse(Path::new("record"), text.to_owned());
+    let valid =
+        document.and_then(|document| validate::document(&document, None, &Variables::default()));
+    valid.map(|valid| valid.sets).unwrap_or_default()
 }
 
 /// A file that was named must exist; the usual places may be empty.

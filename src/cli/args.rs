@@ -19,7 +19,7 @@ pub use diff::{DiffArgs, DiffFormatArg};
 pub use key::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs};
 pub use past::{SchemaArgs, SqlArgs, TablesArgs};
 pub use prune::PruneArgs;
-pub use restore::{OverwriteArg, RestoreArgs};
+pub use restore::{InPlaceArgs, OverwriteArg, RestoreArgs, UndoArgs};
 pub use values::NamedPath;
 
 use crate::config::Flags;
@@ -134,6 +134,8 @@ pub enum Command {
     Schema(SchemaArgs),
     /// Bring a snapshot or a moment back into a folder
     Restore(RestoreArgs),
+    /// Take the last restore in place back
+    Undo(UndoArgs),
     /// Verify the repository; exit code 30 if anything is damaged
     Check(CheckArgs),
     /// Remove what no snapshot needs, beside backups that go on
@@ -293,6 +295,7 @@ impl Command {
             Self::Tables(_) => "tables",
             Self::Schema(_) => "schema",
             Self::Restore(_) => "restore",
+            Self::Undo(_) => "undo",
             Self::Check(_) => "check",
             Self::Prune(_) => "prune",
             Self::RebuildIndex => "rebuild-index",
@@ -319,6 +322,7 @@ impl Command {
             Self::Init(_)
                 | Self::Backup(_)
                 | Self::Restore(_)
+                | Self::Undo(_)
                 | Self::Check(_)
                 | Self::Prune(_)
                 | Self::RebuildIndex

@@ -14,7 +14,11 @@ use crate::{
     clock::UnixNanos,
     config::{Config, Place, Variables},
     crypto::secret::Credential,
-    ops::event::{Event, Observer, Phase},
+    ops::{
+        event::{Event, Observer, Phase},
+        live::{self, Recovered},
+        with_causes,
+    },
     repo::Repository,
     setup::Machine,
 };
@@ -97,7 +101,24 @@ impl Context {
             Some(source) => credential::read(source)?,
             None => credential::ask(&self.output, self.global.no_input)?,
         };
-        Ok(Repository::open(environment, &credential)?)
+        let repository = Repository::open(environment, &credential)?;
+        self.end_dead_restore(&repository, observer);
+        Ok(repository)
+    }
+
+    /// A restore in place whose process died is finished or taken back before anything else.
+    fn end_dead_restore(&self, repository: &Repository, observer: &dyn Observer) {
+        let said = match live::recover(repository, observer) {
+            Ok(None) => return,
+            Ok(Some(Recovered::TakenBack)) => {
+                "a restore in place that was interrupted is taken back; all is as before".to_owned()
+            }
+            Ok(Some(Recovered::Finished)) => {
+                "a restore in place that was interrupted at its end is finished".to_owned()
+            }
+            Err(error) => with_causes(&error),
+        };
+        self.output.warning(&said);
     }
 
     /// Opens the repository of the configuration with this credential.

@@ -190,6 +190,7 @@ fn wrapped<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError 
             ops::Error::Format(error) => Some(error),
             ops::Error::Moment(error) => Some(error),
             ops::Error::Key(error) => Some(error),
+            ops::Error::Live(error) => Some(error),
             ops::Error::Restore(error) => Some(error),
             ops::Error::Tree(tree::Error::Chunk(error)) => Some(error),
             ops::Error::Tree(tree::Error::Format(error)) => Some(error),
@@ -199,6 +200,9 @@ fn wrapped<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError 
             | ops::Error::Past(past::Error::Image(image::Error::Format(error))) => Some(error),
             _ => None,
         };
+    }
+    if let Some(ops::live::Error::TakenBack(cause)) = error.downcast_ref() {
+        return Some(cause.as_ref());
     }
     if let Some(shared) = error.downcast_ref::<Arc<dyn StdError + Send + Sync>>() {
         return Some(&**shared);

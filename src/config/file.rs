@@ -34,6 +34,7 @@ pub(super) struct Settings {
     #[serde(skip_serializing_if = "Repository::is_empty")]
     pub repository: Repository,
     pub app: Option<App>,
+    pub hooks: Option<Hooks>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub database: Vec<Database>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -88,6 +89,18 @@ pub(super) struct App {
     pub database: Option<Spanned<String>>,
     pub version_file: Option<PathBuf>,
     pub version_command: Option<Command>,
+    /// The `user_version` of the databases that the installed application understands.
+    pub user_version: Option<i64>,
+}
+
+/// What is run around a restore in place.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Hooks {
+    pub before_restore: Option<Command>,
+    pub after_restore: Option<Command>,
+    pub migrate: Option<Command>,
+    pub timeout: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -210,6 +223,11 @@ impl Document {
         let mut settings = self.settings.clone();
         if let Some(app) = &mut settings.app {
             app.version_command = app.version_command.as_ref().map(without_arguments);
+        }
+        if let Some(hooks) = &mut settings.hooks {
+            for hook in [&mut hooks.before_restore, &mut hooks.after_restore, &mut hooks.migrate] {
+                *hook = hook.as_ref().map(without_arguments);
+            }
         }
         let known = |name: &str| sets.iter().all(|set| set.name != name);
         settings.database.retain(|set| !known(set.name.get_ref()));

@@ -1,6 +1,6 @@
 //! What the settings mean, and whether they can be meant.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use jiff::tz::TimeZone;
 use toml::Spanned;
@@ -8,11 +8,14 @@ use toml::Spanned;
 use crate::{
     config::{
         CredentialSource, Error, Mirror, Place, Variables,
-        file::{App, Database, Document, Files, Size},
+        file::{App, Command, Database, Document, Files, Size},
         mirror, resolve,
         size::parse_bytes,
     },
-    ops::set::{AppVersion, FileContent, FileSet, Mounts, Set, SetSource, is_part_name},
+    ops::{
+        live::Hooks,
+        set::{AppVersion, FileContent, FileSet, Mounts, Set, SetSource, is_part_name},
+    },
 };
 
 /// The meaning of a file.
@@ -24,6 +27,7 @@ pub(super) struct Valid {
     pub sets: Vec<Set>,
     pub app_version: Option<AppVersion>,
     pub mirrors: Vec<Mirror>,
+    pub hooks: Hooks,
 }
 
 /// What a file says about the credential.
@@ -69,6 +73,33 @@ pub(super) fn document(
         },
         sets,
         mirrors: mirror::all(document, file, variables)?,
+        hooks: hooks(document)?,
+    })
+}
+
+/// A hook that does not end must not leave the application stopped for good.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(300);
+
+fn hooks(document: &Document) -> Result<Hooks, Error> {
+    let Some(hooks) = &document.settings.hooks else {
+        return Ok(Hooks { timeout: HOOK_TIMEOUT, ..Hooks::default() });
+    };
+    let words = |hook: &Option<Command>| hook.as_ref().map(Command::words).unwrap_or_default();
+    let timeout = match &hooks.timeout {
+        None => HOOK_TIMEOUT,
+        Some(text) => {
+            let signed: Option<jiff::SignedDuration> = text.get_ref().parse().ok();
+            let timeout = signed.and_then(|signed| Duration::try_from(signed).ok());
+            timeout.ok_or_else(|| {
+                document.invalid(text.span(), "not a time; write it as `30s`, `10m` or `2h`")
+            })?
+        }
+    };
+    Ok(Hooks {
+        before: words(&hooks.before_restore),
+        after: words(&hooks.after_restore),
+        migrate: words(&hooks.migrate),
+        timeout,
     })
 }
 

@@ -3,7 +3,7 @@
 //! The structs; `record_codec.rs` turns them into fields and back.
 
 use bincode::{Decode, Encode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     format::{image::Image, node::Entry, show},
@@ -59,7 +59,7 @@ pub enum Trigger {
     Import,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartKind {
     Database,

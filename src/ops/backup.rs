@@ -13,6 +13,8 @@ mod tree;
 
 use std::{path::PathBuf, time::Duration};
 
+pub use record::installed_version;
+
 use crate::{
     format::record::{FailedPart, Part, PartKind, Storage, Trigger},
     ops::{
@@ -75,7 +77,17 @@ impl Report {
 
 /// Makes one snapshot. Success means that it is durable.
 pub fn run(repo: &Repository, request: &Request, observer: &dyn Observer) -> Result<Report, Error> {
-    let _locks = lock_parts(repo, request, observer)?;
+    let names: Vec<String> = request.sets.iter().map(|set| set.name.clone()).collect();
+    let _locks = lock_parts(repo, &names, request, observer)?;
+    run_locked(repo, request, observer)
+}
+
+/// Makes one snapshot for somebody who has the locks of the parts already.
+pub fn run_locked(
+    repo: &Repository,
+    request: &Request,
+    observer: &dyn Observer,
+) -> Result<Report, Error> {
     let mut reliance = match request.storage {
         Storage::Incremental => Reliance::Unchanged,
         Storage::Full => Reliance::Content,
@@ -253,12 +265,13 @@ fn publish(run: Run<'_>, captured: Captured) -> Result<Report, Error> {
 
 /// Takes the lock of every part, in the order of their names, so that two runs never wait for each
 /// other.
-fn lock_parts(
+pub fn lock_parts(
     repo: &Repository,
+    parts: &[String],
     request: &Request,
     observer: &dyn Observer,
 ) -> Result<Vec<Lock>, Error> {
-    let mut names: Vec<_> = request.sets.iter().map(|set| set.name.as_str()).collect();
+    let mut names: Vec<_> = parts.iter().map(String::as_str).collect();
     names.sort_unstable();
     let holder = format!("process {} on {}", std::process::id(), request.host);
     let mut locks = Vec::new();

@@ -12,6 +12,7 @@ pub mod dump;
 pub mod event;
 pub mod keys;
 pub mod list;
+pub mod live;
 pub mod moment;
 pub mod object;
 pub mod past;
@@ -60,6 +61,8 @@ pub enum Error {
     Past(#[from] past::Error),
     #[error(transparent)]
     Key(#[from] keys::Error),
+    #[error(transparent)]
+    Live(#[from] live::Error),
     /// Refused before anything was written.
     #[error("{place} has {free_bytes} bytes free, {needed_bytes} are needed")]
     NoSpace { place: String, needed_bytes: u64, free_bytes: u64 },

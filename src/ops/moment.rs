@@ -2,14 +2,15 @@
 //!
 //! An id prefix and `latest~N` are exactly one snapshot. `latest` and a time are a *moment*: of
 //! every part that was configured then, the newest snapshot at or before it that holds the part. A
-//! shop that saves its database hourly and its uploads weekly gets both back from one word. Pure:
-//! time, zone and snapshots are handed in.
+//! shop that saves its database hourly and its uploads weekly gets both back from one word.
+//! `latest` passes over safety snapshots: what was about to be replaced is rarely what is wanted
+//! back. Pure: time, zone and snapshots are handed in.
 
 mod parse;
 
 use crate::{
     clock::UnixNanos,
-    format::record::{Part, PartKind},
+    format::record::{Part, PartKind, Trigger},
     repo::Snapshot,
 };
 
@@ -98,7 +99,7 @@ impl Selector {
         snapshots: &'a [Snapshot],
         compose: Compose,
     ) -> Result<Moment<'a>, Error> {
-        let last = snapshots.last().ok_or(Error::NoSnapshots)?;
+        let last = newest_kept(snapshots).ok_or(Error::NoSnapshots)?;
         match &self.when {
             When::Id(prefix) => by_prefix(snapshots, prefix).map(exactly),
             When::Back(back) => {
@@ -106,14 +107,15 @@ impl Selector {
                 let at = count.checked_sub(back + 1);
                 at.map(|at| exactly(&snapshots[at])).ok_or(Error::TooFarBack { back: *back, count })
             }
-            When::Latest => self.compose(snapshots, last, compose),
+            When::Latest => self.compose(snapshots, last, (compose, part_kept)),
             When::Before(end) => {
                 let newest = snapshots.iter().rposition(|snapshot| snapshot.record.created < *end);
                 let newest = newest.ok_or_else(|| Error::NothingBefore {
                     text: self.text.clone(),
                     oldest: oldest(snapshots),
                 })?;
-                self.compose(&snapshots[..=newest], &snapshots[newest], compose)
+                let until = &snapshots[..=newest];
+                self.compose(until, &snapshots[newest], (compose, newest_part))
             }
         }
     }
@@ -122,11 +124,11 @@ impl Selector {
         &self,
         snapshots: &'a [Snapshot],
         newest: &'a Snapshot,
-        compose: Compose,
+        (compose, part_in): (Compose, PartIn),
     ) -> Result<Moment<'a>, Error> {
         let mut moment = Moment { snapshot: newest, parts: Vec::new(), absent: Vec::new() };
         for (name, kind) in configured(newest) {
-            match snapshots.iter().rev().find_map(|snapshot| part_of(snapshot, name)) {
+            match part_in(snapshots, name) {
                 Some(found) => moment.parts.push(found),
                 None => moment.absent.push((name, kind)),
             }
@@ -195,6 +197,28 @@ fn configured(snapshot: &Snapshot) -> Vec<(&str, PartKind)> {
         }
     }
     all
+}
+
+/// Finds a part of this name in the snapshots up to a moment.
+type PartIn = for<'a> fn(&'a [Snapshot], &str) -> Option<PartAt<'a>>;
+
+fn newest_part<'a>(snapshots: &'a [Snapshot], name: &str) -> Option<PartAt<'a>> {
+    snapshots.iter().rev().find_map(|snapshot| part_of(snapshot, name))
+}
+
+/// What was saved only because it was about to be replaced is not what `latest` means, unless
+/// there is nothing else.
+fn part_kept<'a>(snapshots: &'a [Snapshot], name: &str) -> Option<PartAt<'a>> {
+    let mut kept = snapshots.iter().rev().filter(|snapshot| is_kept(snapshot));
+    kept.find_map(|snapshot| part_of(snapshot, name)).or_else(|| newest_part(snapshots, name))
+}
+
+fn newest_kept(snapshots: &[Snapshot]) -> Option<&Snapshot> {
+    snapshots.iter().rev().find(|snapshot| is_kept(snapshot)).or(snapshots.last())
+}
+
+fn is_kept(snapshot: &Snapshot) -> bool {
+    snapshot.record.trigger != Trigger::Safety
 }
 
 fn part_of<'a>(snapshot: &'a Snapshot, name: &str) -> Option<PartAt<'a>> {

@@ -11,7 +11,7 @@ use std::{io::Read, time::Duration};
 use serde_json::Value;
 use shop::{Shop, holds};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "init",
     "backup",
     "snapshots",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 21] = [
     "tables",
     "schema",
     "restore",
+    "undo",
     "check",
     "rebuild-index",
     "key",

@@ -36,6 +36,12 @@ mod keys;
 mod live;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod live_faults;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod live_restore;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod parts;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]

@@ -4,18 +4,30 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::confirm::Said;
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "A file part lands in DIR/NAME/, a database in DIR/NAME.db. Try it first with \
-                        --dry-run: it says what would change."
+                        --dry-run: it says what would change.\n\n\
+                  With --live every part goes back to where it came from: it shows what it will \
+                        do, stops the application by the hook before_restore, makes sure that \
+                        nobody has the database open, saves what is there now (stillpoint undo brings it \
+                        back), and starts the application by the hook after_restore. Any failure \
+                        takes all of it back."
 )]
 pub struct RestoreArgs {
     /// SNAP, SNAP:PART or SNAP:PART/PATH
     #[arg(value_name = "SNAP")]
     pub snap: OsString,
     /// Folder to restore into
-    #[arg(short, long, value_name = "DIR")]
-    pub target: PathBuf,
+    #[arg(short, long, value_name = "DIR", required_unless_present_any = ["live"])]
+    pub target: Option<PathBuf>,
+    /// Restore in place: every part to where it came from
+    #[arg(long, conflicts_with_all = ["target", "include", "exclude", "overwrite"])]
+    pub live: bool,
+    #[command(flatten)]
+    pub in_place: InPlaceArgs,
     /// Restore only this part; may be repeated
     #[arg(long, value_name = "NAME")]
     pub part: Vec<String>,
@@ -37,6 +49,34 @@ pub struct RestoreArgs {
     /// Refuse to take parts from different snapshots
     #[arg(long)]
     pub exact: bool,
+    /// Say what would change, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+/// What every command takes that changes things where they are.
+#[derive(Debug, Clone, Default, Args)]
+pub struct InPlaceArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// The application is stopped: do without proof where other processes cannot be looked into
+    #[arg(long)]
+    pub assume_stopped: bool,
+}
+
+impl InPlaceArgs {
+    /// What was said beforehand.
+    pub const fn said(&self) -> Said {
+        if self.yes { Said::Yes } else { Said::Nothing }
+    }
+}
+
+/// Arguments of `undo`.
+#[derive(Debug, Args)]
+pub struct UndoArgs {
+    #[command(flatten)]
+    pub in_place: InPlaceArgs,
     /// Say what would change, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,

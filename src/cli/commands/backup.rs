@@ -152,7 +152,7 @@ fn request(
 
 /// All parts that belong to this shop: those of the configuration, or, without one, all that were
 /// ever named. A moment is composed of them.
-fn configured(
+pub fn configured(
     config: &Config,
     repository: &Repository,
     sets: &[Set],
@@ -225,7 +225,7 @@ fn preview(
 }
 
 /// What is never saved.
-fn own(config: &Config) -> Result<Vec<PathBuf>, Error> {
+pub fn own(config: &Config) -> Result<Vec<PathBuf>, Error> {
     let repository = repository_place(config)?.folder().map(Path::to_owned);
     Ok(repository.into_iter().chain([config.state_root.clone()]).collect())
 }

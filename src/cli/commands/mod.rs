@@ -8,6 +8,7 @@ mod doctor;
 mod dump;
 mod init;
 mod key;
+mod live;
 mod ls;
 mod manual;
 mod object;
@@ -20,6 +21,7 @@ mod snapshots;
 mod sql;
 mod stats;
 mod tables;
+mod undo;
 mod version;
 
 use crate::cli::{args::Command, context::Context, error::Error, run::Done};
@@ -29,7 +31,9 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
     match command {
         Command::Init(args) => init::run(context, &args),
         Command::Backup(args) => backup::run(context, args),
+        Command::Restore(args) if args.live => live::run(context, &args),
         Command::Restore(args) => restore::run(context, &args),
+        Command::Undo(args) => undo::run(context, &args),
         Command::Snapshots(args) => snapshots::run(context, &args),
         Command::Ls(args) => ls::run(context, &args),
         Command::Dump(args) => dump::run(context, &args),

@@ -1,5 +1,7 @@
 //! `restore`: brings a snapshot or a moment back into a folder.
 
+use std::path::Path;
+
 use crate::{
     cli::{
         ExitCode,
@@ -61,7 +63,7 @@ fn restore(
 }
 
 /// The parts that were named, or all.
-fn parts<'a>(
+pub fn parts<'a>(
     selection: &Selection,
     moment: &Moment<'a>,
     args: &RestoreArgs,
@@ -91,7 +93,8 @@ fn request(
     if !selection.path().is_empty() {
         include.push(exact_pattern(&selection.path().join(&b'/')));
     }
-    let target = std::path::absolute(&args.target).map_err(|_| Error::Usage {
+    let target = args.target.clone().unwrap_or_default();
+    let target = std::path::absolute(target).map_err(|_| Error::Usage {
         message: "the target is empty".to_owned(),
         help: "name a folder: --target DIR",
     })?;
@@ -128,7 +131,7 @@ fn exact_pattern(path: &[u8]) -> String {
 }
 
 /// Says of each part which snapshot it comes from, and how old it is.
-fn tell_sources(context: &Context, config: &Config, moment: &Moment<'_>, parts: &[PartAt<'_>]) {
+pub fn tell_sources(context: &Context, config: &Config, moment: &Moment<'_>, parts: &[PartAt<'_>]) {
     let output = &context.output;
     output.hide_progress();
     let mut table = Table::new([
@@ -180,7 +183,8 @@ fn tell_result(context: &Context, args: &RestoreArgs, report: &Report) {
         bytes_written: all.bytes_written + part.bytes_written,
         ..all
     });
-    let target = text::printable(args.target.as_os_str().as_encoded_bytes());
+    let target = args.target.as_deref().unwrap_or(Path::new(""));
+    let target = text::printable(target.as_os_str().as_encoded_bytes());
     let (words, took) = (amounts(&all, "written", "deleted"), text::duration(context.took()));
     output.remark(&format!("Restored into {target}: {words}, {took}."));
 }

@@ -1,6 +1,7 @@
 //! The catalogue: code, exit code, effect and next step of every error. Codes are never given
 //! another meaning.
 
+mod live;
 mod past;
 mod place;
 mod set_up;
@@ -166,6 +167,7 @@ fn ops_entry(error: &ops::Error) -> Entry {
         ops::Error::Moment(error) => moment_entry(error),
         ops::Error::Past(error) => past::entry(error),
         ops::Error::Key(error) => key_entry(error),
+        ops::Error::Live(error) => live::entry(error),
         ops::Error::Tree(tree::Error::Chunk(error)) => chunk_entry(error),
         ops::Error::Image(error) => image_entry(error),
         ops::Error::Tree(_) => corrupt_entry(),

@@ -7,7 +7,7 @@ use crate::{
         name::{Copy, ObjectName},
     },
     id::ChunkId,
-    ops::moment,
+    ops::{live, moment},
 };
 
 fn explained(error: impl Into<Error>) -> Explanation {
@@ -155,4 +155,34 @@ fn a_mistyped_part_is_answered_with_the_one_that_was_meant() {
     let explanation = explained(error);
 
     assert!(explanation.help.iter().any(|help| help.what.contains("did you mean `uploads`")));
+}
+
+#[test]
+fn what_was_taken_back_ends_as_its_cause_does_and_says_what_is_there_now() {
+    let in_use = || live::Error::InUse { path: "/pos.db".into(), by: "process 7".to_owned() };
+    let full = ops::Error::Io {
+        action: "stage",
+        path: "/srv".into(),
+        source: io::Error::from(io::ErrorKind::StorageFull),
+    };
+    for (cause, exit_code, code) in [
+        (in_use().into(), ExitCode::InUse, "SP0501"),
+        (full, ExitCode::NoSpace, "SP0013"),
+        (ops::Error::Stopped, ExitCode::Interrupted, "SP0130"),
+    ] {
+        let explanation = explained(ops::Error::from(live::Error::TakenBack(Box::new(cause))));
+        assert_eq!((explanation.exit_code, explanation.code), (exit_code, code));
+        assert!(explanation.effect.is_some());
+    }
+    let errors: [live::Error; 5] = [
+        in_use(),
+        live::Error::CannotSee { unseen: 3 },
+        live::Error::Unfinished { why: "the disk is full".to_owned() },
+        live::Error::NotSaved { what: "a/b".to_owned() },
+        live::Error::SafetyGone { snapshot: "8f21c0aa".to_owned() },
+    ];
+    for error in errors {
+        let explanation = explained(ops::Error::from(error));
+        assert!(explanation.effect.is_some() && !explanation.help.is_empty(), "{explanation:?}");
+    }
 }

@@ -1,8 +1,12 @@
 //! The record of a run: what was captured, for whom, of what.
 
-use std::process::{Command, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use crate::{
+    disk::{self, Disk},
     format::record::{Outcome, Record},
     id::WriterId,
     limits::KIB,
@@ -55,8 +59,10 @@ fn app_version(run: &Run<'_>, captured: &Captured) -> String {
             let answer = captured.app_version.clone();
             answer.unwrap_or_else(|| Err(format!("{set} is not part of this run")))
         }
-        Some(AppVersion::File(path)) => first_line_of_file(run, path),
-        Some(AppVersion::Command(command)) => first_line_of_command(command),
+        Some(installed) => {
+            let disk = run.repo.environment().disk.as_ref();
+            installed_version(disk, installed).unwrap_or_else(|| Ok(String::new()))
+        }
     };
     found.unwrap_or_else(|message| {
         run.observer.observe(&Event::Warning { item: "application version".to_owned(), message });
@@ -64,14 +70,22 @@ fn app_version(run: &Run<'_>, captured: &Captured) -> String {
     })
 }
 
-fn first_line_of_file(run: &Run<'_>, path: &std::path::Path) -> Result<String, String> {
-    let disk = run.repo.environment().disk.as_ref();
+/// Asks the installed application for its version; nothing if only its database knows.
+pub fn installed_version(disk: &dyn Disk, of: &AppVersion) -> Option<Result<String, String>> {
+    match of {
+        AppVersion::Sql { .. } => None,
+        AppVersion::File(path) => Some(first_line_of_file(disk, path)),
+        AppVersion::Command(command) => Some(first_line_of_command(command)),
+    }
+}
+
+fn first_line_of_file(disk: &dyn Disk, path: &Path) -> Result<String, String> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(format!("{} is not a file", path.display()));
     };
     let bytes = disk
         .open_root(parent)
-        .and_then(|dir| crate::disk::file::read(disk, &dir, name, 64 * KIB as u64))
+        .and_then(|dir| disk::file::read(disk, &dir, name, 64 * KIB as u64))
         .map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(first_line(&bytes))
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     format::{
         image::{Image, Method},
-        record::{DatabaseFacts, PartContent, Record, Storage, Totals, Trigger},
+        record::{DatabaseFacts, PartContent, Record, Storage, Totals},
         stream::Stream,
     },
     id::{ImageIdentity, SnapshotId, WriterId},
@@ -252,6 +252,20 @@ fn pairs(expected: &[(&str, u8)]) -> Vec<(String, u8)> {
 #[test]
 fn latest_takes_every_part_from_the_newest_snapshot_that_holds_it() {
     assert_eq!(sources("latest", &history()), pairs(&[("pos", 0xb3), ("uploads", 0xa1)]));
+}
+
+#[test]
+fn latest_passes_over_what_was_saved_because_it_was_about_to_be_replaced() {
+    let mut snapshots = history();
+    let newest = snapshots.last().unwrap().clone();
+    let before = sources("latest", &snapshots);
+    let mut safety = newest;
+    safety.id = SnapshotId([0xee; 32]);
+    safety.record.trigger = Trigger::Safety;
+    snapshots.push(safety.clone());
+
+    assert_eq!(sources("latest", &snapshots), before);
+    assert!(!sources("latest", &[safety]).is_empty(), "where there is nothing else it serves");
 }
 
 #[test]

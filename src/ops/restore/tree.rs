@@ -127,6 +127,7 @@ fn tell(run: &Run<'_>, part: &Part, meter: &Meter<'_>, event: files::Event<'_>) 
             code: problem.code.clone(),
             message: problem.message.clone(),
         }),
+        files::Event::Would(_) => {}
         files::Event::Sync => {
             run.observer.observe(&Event::Phase { phase: Phase::Sync, item: part.name.clone() });
         }

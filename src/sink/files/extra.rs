@@ -5,7 +5,7 @@ use std::{collections::HashSet, ffi::OsString, io, os::unix::ffi::OsStrExt};
 use crate::{
     disk::{FileKind, tree::remove_tree},
     sink::files::{
-        Error, Extra,
+        Change, ChangeKind, Error, Event, Extra,
         choice::Choice,
         failure::Trouble,
         folder::{Level, path_of},
@@ -55,10 +55,16 @@ impl Restore<'_> {
         if is_left || self.is_spared(path) {
             return Ok(false);
         }
-        if self.acts == Acts::Write {
-            remove_tree(self.sink.disk, dir, name)?;
+        match self.acts {
+            Acts::Write => remove_tree(self.sink.disk, dir, name)?,
+            Acts::Plan => self.would_delete(path),
         }
         Ok(true)
+    }
+
+    /// Tells what a restore would delete.
+    pub fn would_delete(&self, path: &[u8]) {
+        self.tally.tell(Event::Would(Change { path, kind: ChangeKind::Delete }));
     }
 
     /// Whether the path, or one below it, is missing from the snapshot only because it could not be

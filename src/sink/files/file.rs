@@ -6,7 +6,7 @@ use crate::{
     disk::{Dir, Handle, Replace},
     format::node::{Content, Entry},
     sink::files::{
-        Overwrite,
+        Change, ChangeKind, Event, Overwrite,
         content::FileContent,
         failure::{Failure, Trouble},
         linked::Claim,
@@ -51,6 +51,7 @@ impl Restore<'_> {
         let content = FileContent { bytes: *bytes, stream, extents: extents.as_deref() };
         let verdict = self.verdict(at, path, name, entry)?;
         let Some(dir) = at.dir.as_ref().filter(|_| self.acts == Acts::Write) else {
+            self.would(path, entry, verdict);
             return Ok(self.planned(verdict, stream.bytes));
         };
         let new = NewFile { dir, name, path, entry, content };
@@ -78,6 +79,16 @@ impl Restore<'_> {
                 Done::File
             }
         }
+    }
+
+    /// Tells what a restore would do.
+    pub fn would(&self, path: &[u8], entry: &Entry, verdict: Verdict) {
+        let kind = match verdict {
+            Verdict::Keep => return,
+            Verdict::Mend => ChangeKind::Mend(entry),
+            Verdict::Create | Verdict::Replace | Verdict::Compare => ChangeKind::Write(entry),
+        };
+        self.tally.tell(Event::Would(Change { path, kind }));
     }
 
     fn open(&self, new: &NewFile<'_>) -> Result<File, Trouble> {

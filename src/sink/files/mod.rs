@@ -17,6 +17,7 @@ mod linked;
 mod metadata;
 mod other;
 mod restore;
+mod stage;
 mod tally;
 mod target;
 mod verdict;
@@ -25,12 +26,13 @@ use std::{ffi::OsStr, sync::atomic::AtomicBool};
 
 pub use choice::{Choice, Chooser};
 pub use restore::{plan_tree, restore_tree};
+pub use stage::{StageError, Stager};
 pub(super) use target::marker_name as unfinished_name;
 
 use crate::{
     chunk::Fetch,
     disk::{Dir, Disk},
-    format::{image::Image, record::Problem},
+    format::{image::Image, node::Entry, record::Problem},
 };
 
 /// Where a tree is restored: below `parent`, as the folder `name`. Only that folder and the marker
@@ -145,8 +147,31 @@ pub enum Event<'a> {
         bytes: u64,
     },
     Problem(&'a Problem),
+    /// What [`restore_tree`] would do to one entry; told by [`plan_tree`] only.
+    Would(Change<'a>),
     /// All is written; the disk is told to make it durable.
     Sync,
+}
+
+/// A change to one path below the root. What is not told of stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// Empty for the root itself.
+    pub path: &'a [u8],
+    pub kind: ChangeKind<'a>,
+}
+
+/// What becomes of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind<'a> {
+    /// The entry, which is no folder, is written, in place of anything that is there.
+    Write(&'a Entry),
+    /// The content is right; mode, owner or time are set.
+    Mend(&'a Entry),
+    /// The folder is made, in place of anything else that is there.
+    MakeFolder(&'a Entry),
+    /// The snapshot does not hold it.
+    Delete,
 }
 
 /// Why a restore ended early.

@@ -35,6 +35,10 @@ impl Restore<'_> {
             (Verdict::Compare, Some(dir)) => self.leads_alike(dir, name, entry),
         };
         let Some(dir) = at.dir.as_ref().filter(|_| self.acts == Acts::Write) else {
+            if !is_kept || verdict == Verdict::Mend || self.is_unlike(at, name, entry) {
+                let verdict = if is_kept { verdict } else { Verdict::Replace };
+                self.would(path, entry, verdict);
+            }
             return Ok(match &entry.content {
                 Content::Database(image) => self.planned(verdict, image.bytes()),
                 _ if is_kept => Done::Kept,
@@ -52,6 +56,12 @@ impl Restore<'_> {
             }
         }
         Ok(Done::Kept)
+    }
+
+    /// Whether a link that leads where it should has another owner or time.
+    fn is_unlike(&self, at: &Opened, name: &OsStr, entry: &Entry) -> bool {
+        let stat = at.dir.as_ref().map(|dir| self.sink.disk.stat(dir, name));
+        !matches!(stat, Some(Ok(stat)) if !self.metadata_differs(&stat, entry))
     }
 
     fn leads_alike(&self, dir: &Dir, name: &OsStr, entry: &Entry) -> bool {

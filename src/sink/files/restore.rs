@@ -12,7 +12,7 @@ use crate::{
     format::node::{Content, Entry},
     limits::MIB,
     sink::files::{
-        Destination, Error, Event, Options, Overwrite, Report, Sink,
+        Change, ChangeKind, Destination, Error, Event, Options, Overwrite, Report, Sink,
         choice::{Choice, Chooser},
         early_sync,
         failure::{Failure, Trouble},
@@ -106,7 +106,7 @@ pub fn plan_tree(
 }
 
 impl<'a> Restore<'a> {
-    fn new(sink: &'a Sink<'a>, options: &'a Options, acts: Acts, chooser: Chooser) -> Self {
+    pub fn new(sink: &'a Sink<'a>, options: &'a Options, acts: Acts, chooser: Chooser) -> Self {
         Self {
             sink,
             options,
@@ -171,7 +171,10 @@ impl<'a> Restore<'a> {
 
     /// Gives a folder its metadata, after all that is in it.
     pub fn finish_folder(&self, opened: &Opened, path: &[u8], entry: &Entry, choice: Choice) {
-        let Some(dir) = opened.dir.as_ref().filter(|_| self.acts == Acts::Write) else { return };
+        if self.acts == Acts::Plan {
+            return self.would_finish(opened, path, entry, choice);
+        }
+        let Some(dir) = opened.dir.as_ref() else { return };
         let is_ours = opened.is_new || choice == Choice::Take && self.overwrites();
         let differs = || match self.sink.disk.stat_dir(dir) {
             Ok(stat) => self.metadata_differs(&stat, entry),
@@ -188,6 +191,21 @@ impl<'a> Restore<'a> {
                 self.tally.problem(path, Trouble::io("make durable what is in it", &error));
             }
         }
+    }
+}
+
+impl Restore<'_> {
+    /// Tells what a restore would do to a folder itself.
+    fn would_finish(&self, opened: &Opened, path: &[u8], entry: &Entry, choice: Choice) {
+        let kind = match &opened.dir {
+            None => ChangeKind::MakeFolder(entry),
+            Some(_) if choice != Choice::Take || !self.overwrites() => return,
+            Some(dir) => match self.sink.disk.stat_dir(dir) {
+                Ok(stat) if !self.metadata_differs(&stat, entry) => return,
+                _ => ChangeKind::Mend(entry),
+            },
+        };
+        self.tally.tell(Event::Would(Change { path, kind }));
     }
 }
 

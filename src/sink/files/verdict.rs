@@ -84,9 +84,10 @@ impl Restore<'_> {
         if self.options.extra == Extra::Keep || self.is_spared(path) {
             return Err(Trouble::new("in-the-way", "a folder has its name"));
         }
-        if self.acts == Acts::Write {
-            let removed = remove_tree(self.sink.disk, dir, name);
-            removed.map_err(|error| Trouble::io("delete the folder that has its name", &error))?;
+        match self.acts {
+            Acts::Write => remove_tree(self.sink.disk, dir, name)
+                .map_err(|error| Trouble::io("delete the folder that has its name", &error))?,
+            Acts::Plan => self.would_delete(path),
         }
         self.tally.deleted();
         Ok(Verdict::Create)

@@ -132,15 +132,19 @@ fn told(error: impl std::error::Error) -> Failure {
     ops::with_causes(&error)
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+/// Copies what is in a folder, with modes and links, into a folder that is made if it is missing.
+pub fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            fs::create_dir(&to).unwrap();
+            fs::create_dir_all(&to).unwrap();
             let mode = entry.metadata().unwrap().permissions();
             fs::set_permissions(&to, mode).unwrap();
             copy_tree(&entry.path(), &to);
+        } else if entry.file_type().unwrap().is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path()).unwrap(), to).unwrap();
         } else {
             let _ = fs::copy(entry.path(), to).unwrap();
         }

@@ -1,0 +1,243 @@
+//! Restores in place, killed at every durable step and failing at every call: afterwards the shop
+//! is wholly as it was before or wholly as it was saved, and its application runs.
+
+use std::{
+    env, fs,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use rustix::io::Errno;
+use stillpoint::{
+    disk::{Disk, Uninterrupted},
+    format::record::Storage,
+    ops::{
+        event::Silent,
+        live::{self, Goal, Hooks, Installed, Occupants, Request},
+        moment::PartAt,
+        restore::Extra,
+        with_causes,
+    },
+};
+
+use crate::{
+    harness::{
+        Tally,
+        faulty_disk::{Class, FaultyDisk, Kind, Plan, Times},
+        in_parallel,
+        vault::{Failure, Vault, copy_tree, steady},
+    },
+    shop::{self, Content, Shop, program, pseudo_random},
+};
+
+const FOLDER: &str = "STILLPOINT_TEST_LIVE_FOLDER";
+const CALL: &str = "STILLPOINT_TEST_LIVE_CALL";
+/// Threads make the number of steps vary; so many more are tried.
+const MORE_CALLS: u64 = 4;
+/// Of the calls that do not write, every so many-th fails.
+const READ_EVERY: u64 = 5;
+
+/// A shop and its vault in one folder, so that both are copied together.
+struct Scene {
+    folder: PathBuf,
+    _scratch: Option<tempfile::TempDir>,
+}
+
+impl Scene {
+    fn empty() -> Self {
+        let scratch = tempfile::tempdir_in(shop::scratch()).unwrap();
+        Self { folder: scratch.path().canonicalize().unwrap(), _scratch: Some(scratch) }
+    }
+
+    fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), _scratch: None }
+    }
+
+    /// A shop that was saved and has changed since in every way there is.
+    fn after_a_day() -> (Self, Content) {
+        let scene = Self::empty();
+        let first = Shop::open();
+        copy_tree(first.path(), &scene.shop_path());
+        let (shop, vault) = (scene.shop(), scene.vault());
+        fs::create_dir_all(vault.path()).unwrap();
+        vault.init(steady()).unwrap();
+        assert!(vault.back_up(steady(), &shop).unwrap().is_complete());
+        let saved = shop.content();
+        shop.sell(15);
+        shop.write("a/file-1", &pseudo_random(77, 900));
+        fs::remove_file(shop.files().join("a/file-2")).unwrap();
+        fs::remove_file(shop.files().join("a/link")).unwrap();
+        std::os::unix::fs::symlink("file-3", shop.files().join("a/link")).unwrap();
+        fs::remove_dir_all(shop.files().join("a/b")).unwrap();
+        fs::create_dir_all(shop.files().join("new/below")).unwrap();
+        shop.write("new/below/file", b"made since");
+        (scene, saved)
+    }
+
+    fn copied(&self) -> Self {
+        let copy = Self::empty();
+        copy_tree(&self.folder, &copy.folder);
+        copy
+    }
+
+    fn shop_path(&self) -> PathBuf {
+        self.folder.join("shop")
+    }
+
+    fn shop(&self) -> Shop {
+        Shop::at(&self.shop_path())
+    }
+
+    fn vault(&self) -> Vault {
+        Vault::at(&self.folder.join("vault"))
+    }
+
+    fn request(&self) -> Request {
+        let hook = |word: &str| {
+            let log = self.folder.join("application").display().to_string();
+            let line = format!("echo {word} >> {log}");
+            vec!["sh".to_owned(), "-c".to_owned(), line]
+        };
+        Request {
+            sets: self.shop().sets(),
+            extra: Extra::Delete,
+            hooks: Hooks {
+                before: hook("stopped"),
+                after: hook("started"),
+                migrate: Vec::new(),
+                timeout: Duration::from_secs(60),
+            },
+            installed: Installed::default(),
+            // Other users' processes may not be seen where tests run.
+            occupants: Occupants::Assumed,
+            safety: self.shop().request(Storage::Incremental),
+            min_free_bytes: 0,
+            program: program(),
+            own: Vec::new(),
+        }
+    }
+
+    /// Brings the oldest snapshot back in place.
+    fn restore(&self, disk: impl Disk + 'static) -> Result<(), Failure> {
+        let repo = self.vault().open(disk)?;
+        let told = |error: stillpoint::ops::Error| with_causes(&error);
+        let snapshots = repo.snapshots().map_err(|error| with_causes(&error))?.snapshots;
+        let snapshot = &snapshots[0];
+        let parts = snapshot.record.parts.iter().map(|part| PartAt { snapshot, part });
+        let goal = Goal { parts: parts.collect(), ..Goal::default() };
+        live::run(&repo, &goal, &self.request(), &Silent).map(drop).map_err(told)
+    }
+
+    /// Does what every command does first.
+    fn recover(&self) {
+        let repo = self.vault().open(steady()).expect("the repository opens");
+        let _ = live::recover(&repo, &Silent).expect("a dead restore is ended");
+    }
+
+    /// Panics unless the shop is one of the two, whole, its application runs, and nothing is left.
+    fn assert_whole(&self, (before, saved): (&Content, &Content), succeeded: bool) -> &'static str {
+        let now = self.shop().content();
+        let is_saved = now == *saved;
+        if !is_saved || succeeded {
+            let expected = if succeeded { saved } else { before };
+            let names = expected.keys().chain(now.keys());
+            let other: Vec<_> =
+                names.filter(|name| expected.get(*name) != now.get(*name)).collect();
+            assert!(other.is_empty(), "a mixture: {other:?}");
+        }
+        for folder in [self.shop_path(), self.shop().files()] {
+            let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+            let left = names.filter(|name| name.to_string_lossy().starts_with(".stillpoint"));
+            assert_eq!(left.count(), 0, "something is left beside");
+        }
+        let log = fs::read_to_string(self.folder.join("application")).unwrap_or_default();
+        assert_ne!(log.lines().last(), Some("stopped"), "the application does not run");
+        if is_saved { "as saved" } else { "as before" }
+    }
+}
+
+#[test]
+fn a_kill_at_any_durable_step_leaves_no_mixture() {
+    let (scene, saved) = Scene::after_a_day();
+    let tally = Tally::default();
+    let counting = FaultyDisk::counting();
+    scene.copied().restore(counting.clone()).unwrap();
+    let calls = counting.calls(Class::Write) + MORE_CALLS;
+    in_parallel(usize::try_from(calls).unwrap(), |piece| {
+        let copy = scene.copied();
+        let before = copy.shop().content();
+        let mut command = Command::new(env::current_exe().unwrap());
+        let _ = command
+            .args(["--exact", "live_faults::child", "--nocapture", "--test-threads=1"])
+            .env(FOLDER, &copy.folder)
+            .env(CALL, (piece + 1).to_string());
+        let output = command.output().unwrap();
+        if output.status.signal() != Some(9) {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            return;
+        }
+        copy.recover();
+        let outcome = copy.assert_whole((&before, &saved), false);
+        // What it was killed in does not stand in the way of the next one.
+        if piece % 8 == 0 {
+            copy.restore(steady()).unwrap();
+            let _ = copy.assert_whole((&before, &saved), true);
+        }
+        tally.add(format!("killed, {outcome}"), 1);
+    });
+    tally.print("restores in place:");
+}
+
+/// Does nothing, except in a process that was started to die.
+#[test]
+fn child() {
+    let Some(folder) = told(FOLDER) else { return };
+    let call = told(CALL).and_then(|call| call.parse().ok()).unwrap();
+    let plan = Plan { class: Class::Write, call, kind: Kind::Kill, times: Times::Once };
+
+    let done = Scene::at(Path::new(&folder)).restore(Uninterrupted(FaultyDisk::new(plan)));
+
+    assert_eq!(done, Ok(()));
+}
+
+#[expect(clippy::disallowed_methods, reason = "how a test process is told its part")]
+fn told(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+#[test]
+fn an_error_at_any_call_is_taken_back() {
+    let (scene, saved) = Scene::after_a_day();
+    let tally = Tally::default();
+    let counting = FaultyDisk::counting();
+    scene.copied().restore(counting.clone()).unwrap();
+    let mut plans = Vec::new();
+    for call in 1..=counting.calls(Class::Write) {
+        let errno = [Errno::IO, Errno::NOSPC, Errno::ROFS][call as usize % 3];
+        let times = if call % 4 == 0 { Times::ForEver } else { Times::Once };
+        plans.push(Plan { class: Class::Write, call, kind: Kind::Error(errno), times });
+    }
+    for call in (1..=counting.calls(Class::Read)).step_by(READ_EVERY as usize) {
+        let kind = Kind::Error(Errno::IO);
+        plans.push(Plan { class: Class::Read, call, kind, times: Times::Once });
+    }
+    in_parallel(plans.len(), |piece| {
+        let copy = scene.copied();
+        let before = copy.shop().content();
+        let disk = FaultyDisk::new(plans[piece]);
+
+        let ended = copy.restore(Uninterrupted(disk.clone()));
+
+        if disk.injected() == 0 {
+            return;
+        }
+        assert_eq!(disk.synced_again(), 0, "{:?}", plans[piece]);
+        copy.recover();
+        let outcome = copy.assert_whole((&before, &saved), ended.is_ok());
+        let told = if ended.is_ok() { "survived" } else { "reported" };
+        tally.add(format!("{:?} error {told}, {outcome}", plans[piece].class), 1);
+    });
+    tally.print("restores in place:");
+}

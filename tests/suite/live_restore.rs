@@ -1,0 +1,259 @@
+//! Everything back in place, by the real program: with a preview first, a safety snapshot, hooks,
+//! and an undo; and refused where that is not safe.
+
+use std::{fs, path::PathBuf};
+
+use rusqlite::Connection;
+
+use crate::cli::shop::{Ran, Shop};
+
+/// A shop that was saved, and has changed since.
+fn changed_shop() -> Shop {
+    let shop = Shop::open();
+    assert_eq!(shop.back_up(&[]).code, Some(0));
+    shop.sell(20);
+    shop.write("uploads/a.txt", "spoiled");
+    shop.write("uploads/new.txt", "new");
+    fs::remove_file(shop.path("uploads/sub/b.txt")).unwrap();
+    shop
+}
+
+/// Other users' processes may not be seen where tests run; what is seen counts all the same.
+const YES: [&str; 2] = ["--yes", "--assume-stopped"];
+
+fn in_place(shop: &Shop, more: &[&str]) -> Ran {
+    let words = ["restore", "latest", "--live", "--json"];
+    shop.run(words.iter().chain(&YES).chain(more).copied())
+}
+
+fn rows(shop: &Shop) -> i64 {
+    let database = Connection::open(shop.path("pos.db")).unwrap();
+    database.query_row("SELECT count(*) FROM sales", [], |row| row.get(0)).unwrap()
+}
+
+fn text(shop: &Shop, name: &str) -> Option<String> {
+    fs::read_to_string(shop.path(name)).ok()
+}
+
+/// Writes a configuration with the sets of the shop and these further lines.
+fn configure(shop: &Shop, lines: &str) {
+    let path = |name: &str| shop.path(name).display().to_string();
+    let text = format!(
+        "version = 1\n{lines}\n[[database]]\nname = \"pos\"\nkind = \"sqlite\"\npath = \"{}\"\n\
+         [[files]]\nname = \"uploads\"\npaths = [\"{}\"]\n",
+        path("pos.db"),
+        path("uploads")
+    );
+    shop.write(".config/stillpoint/stillpoint.toml", &text);
+}
+
+#[test]
+fn everything_comes_back_in_place_and_can_be_undone() {
+    let shop = changed_shop();
+
+    let done = in_place(&shop, &[]);
+
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert_eq!(rows(&shop), 100);
+    assert_eq!(text(&shop, "uploads/a.txt").as_deref(), Some("first"));
+    assert_eq!(text(&shop, "uploads/sub/b.txt").as_deref(), Some("second"));
+    assert_eq!(text(&shop, "uploads/new.txt").as_deref(), Some("new"), "not asked to delete");
+    let summary = done.summary();
+    let snapshots = shop.data(&["snapshots"]);
+    let safety = snapshots.as_array().unwrap().last().unwrap();
+    assert_eq!(safety["id"], summary["safety"]);
+    assert_eq!(safety["trigger"], "safety");
+
+    let preview = shop.run(["undo", "--dry-run"]);
+    let undone = shop.run(["undo"].iter().chain(&YES));
+
+    assert_eq!(preview.code, Some(0), "{}", preview.err);
+    assert!(preview.out.contains("1 database replaced"), "{}", preview.out);
+    assert_eq!(undone.code, Some(0), "{}", undone.err);
+    assert_eq!(rows(&shop), 120);
+    assert_eq!(text(&shop, "uploads/a.txt").as_deref(), Some("spoiled"));
+    assert_eq!(text(&shop, "uploads/sub/b.txt"), None, "what the restore added is gone");
+    assert_eq!(text(&shop, "uploads/new.txt").as_deref(), Some("new"));
+}
+
+#[test]
+fn without_a_terminal_and_without_yes_it_shows_what_it_would_do_and_ends() {
+    let shop = changed_shop();
+
+    let asked = shop.run(["restore", "latest", "--live"]);
+    let planned = shop.run(["restore", "latest", "--live", "--dry-run", "--delete"]);
+
+    assert_eq!(asked.code, Some(15), "{}", asked.err);
+    assert!(asked.out.contains("1 database replaced"), "{}", asked.out);
+    assert!(asked.err.contains("--yes"), "{}", asked.err);
+    assert_eq!(planned.code, Some(0), "{}", planned.err);
+    assert!(planned.out.contains("1 entry to delete"), "{}", planned.out);
+    assert_eq!(rows(&shop), 120);
+    assert_eq!(shop.data(&["snapshots"]).as_array().unwrap().len(), 1, "no safety snapshot");
+}
+
+#[test]
+fn parts_are_chosen_and_what_is_in_place_is_left_alone() {
+    let shop = changed_shop();
+
+    let files = in_place(&shop, &["--part", "uploads", "--delete"]);
+    let again = in_place(&shop, &["--part", "uploads", "--delete"]);
+
+    assert_eq!(files.code, Some(0), "{}", files.err);
+    assert_eq!((rows(&shop), text(&shop, "uploads/new.txt")), (120, None));
+    assert_eq!(again.code, Some(0), "{}", again.err);
+    assert_eq!(again.summary()["files"], 0);
+    assert_eq!(again.summary()["safety"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_database_that_is_in_use_is_not_replaced() {
+    let shop = changed_shop();
+    let database = Connection::open(shop.path("pos.db")).unwrap();
+    let open = |journal: &str| {
+        database.pragma_update(None, "journal_mode", journal).unwrap();
+        let count: i64 =
+            database.query_row("SELECT count(*) FROM sales", [], |row| row.get(0)).unwrap();
+        assert_eq!(count, 120);
+    };
+    for journal in ["wal", "delete"] {
+        open(journal);
+
+        let refused = in_place(&shop, &["--part", "pos"]);
+
+        assert_eq!(refused.code, Some(11), "{}", refused.err);
+        assert!(refused.err.contains("in use by process"), "{}", refused.err);
+    }
+    drop(database);
+    assert_eq!(in_place(&shop, &["--part", "pos"]).code, Some(0));
+}
+
+#[test]
+fn hooks_stop_migrate_and_start_the_application() {
+    let shop = Shop::open();
+    let log = shop.path("log").display().to_string();
+    let hook = |word: &str| format!("[\"sh\", \"-c\", \"echo {word} >> {log}; echo said {word}\"]");
+    configure(
+        &shop,
+        &format!(
+            "[app]\nuser_version = 1\n[hooks]\nbefore_restore = {}\nmigrate = {}\n\
+             after_restore = {}\n",
+            hook("stop"),
+            hook("migrate"),
+            hook("start")
+        ),
+    );
+    assert_eq!(shop.run(["backup"]).code, Some(0));
+    shop.sell(1);
+
+    let done = in_place(&shop, &[]);
+
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert_eq!(text(&shop, "log").as_deref(), Some("stop\nmigrate\nstart\n"));
+    let run = done.summary()["run"].as_str().unwrap().to_owned();
+    assert!(shop.run(["runs", &run]).out.contains("said migrate"), "what hooks print is kept");
+}
+
+#[test]
+fn a_hook_that_fails_takes_everything_back() {
+    for failing in ["before_restore", "migrate", "after_restore"] {
+        let shop = Shop::open();
+        let log = shop.path("log").display().to_string();
+        let hook = |name: &str| {
+            let code = i32::from(name == failing);
+            format!("{name} = [\"sh\", \"-c\", \"echo {name} >> {log}; exit {code}\"]\n")
+        };
+        let hooks = ["before_restore", "migrate", "after_restore"].map(hook).concat();
+        configure(&shop, &format!("[app]\nuser_version = 1\n[hooks]\n{hooks}"));
+        assert_eq!(shop.run(["backup"]).code, Some(0));
+        shop.sell(7);
+        shop.write("uploads/a.txt", "spoiled");
+
+        let failed = in_place(&shop, &[]);
+
+        assert_eq!(failed.code, Some(1), "{failing}: {}", failed.err);
+        assert!(failed.err.contains("all is as it was before"), "{}", failed.err);
+        assert_eq!(rows(&shop), 107, "{failing}");
+        assert_eq!(text(&shop, "uploads/a.txt").as_deref(), Some("spoiled"), "{failing}");
+        let log = text(&shop, "log").unwrap();
+        assert_eq!(log.lines().last(), Some("after_restore"), "the application runs again");
+        assert!(nothing_is_left(&shop), "{failing}");
+    }
+}
+
+fn nothing_is_left(shop: &Shop) -> bool {
+    let folders: [PathBuf; 2] = [shop.folder.path().to_owned(), shop.path("uploads")];
+    folders.iter().all(|folder| {
+        let mut names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        names.all(|name| !name.to_string_lossy().starts_with(".stillpoint"))
+    })
+}
+
+#[test]
+fn a_schema_from_the_future_is_refused() {
+    let shop = Shop::open();
+    let database = Connection::open(shop.path("pos.db")).unwrap();
+    database.pragma_update(None, "user_version", 9).unwrap();
+    drop(database);
+    configure(&shop, "[app]\nuser_version = 8\n");
+    assert_eq!(shop.run(["backup"]).code, Some(0));
+    shop.sell(1);
+
+    let refused = in_place(&shop, &[]);
+
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert!(refused.err.contains("its user_version is 9 in the snapshot"), "{}", refused.err);
+    assert_eq!(rows(&shop), 101);
+}
+
+#[test]
+fn an_empty_machine_gets_its_shop_back() {
+    let shop = changed_shop();
+    fs::remove_file(shop.path("pos.db")).unwrap();
+    fs::remove_dir_all(shop.path("uploads")).unwrap();
+
+    let done = in_place(&shop, &[]);
+
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert_eq!(rows(&shop), 100);
+    assert_eq!(text(&shop, "uploads/sub/b.txt").as_deref(), Some("second"));
+    assert_eq!(done.summary()["safety"], serde_json::Value::Null, "there was nothing to save");
+
+    let undone = shop.run(["undo"].iter().chain(&YES));
+
+    assert_eq!(undone.code, Some(0), "{}", undone.err);
+    assert!(!shop.path("pos.db").exists());
+    assert_eq!(text(&shop, "uploads/sub/b.txt"), None);
+}
+
+#[test]
+fn what_the_backup_leaves_out_is_not_deleted() {
+    let shop = Shop::open();
+    configure(&shop, "");
+    let config = text(&shop, ".config/stillpoint/stillpoint.toml").unwrap();
+    shop.write(
+        ".config/stillpoint/stillpoint.toml",
+        &format!("{config}exclude = [\"*.tmp\", \"cache/\"]\n"),
+    );
+    assert_eq!(shop.run(["backup"]).code, Some(0));
+    shop.write("uploads/x.tmp", "kept");
+    shop.write("uploads/deep/cache/y", "kept");
+    shop.write("uploads/extra/z", "goes");
+
+    let done = in_place(&shop, &["--delete"]);
+
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert_eq!(text(&shop, "uploads/x.tmp").as_deref(), Some("kept"));
+    assert_eq!(text(&shop, "uploads/deep/cache/y").as_deref(), Some("kept"));
+    assert_eq!(text(&shop, "uploads/extra/z"), None);
+}
+
+#[test]
+fn there_is_nothing_to_undo_where_nothing_was_done() {
+    let shop = changed_shop();
+
+    let refused = shop.run(["undo", "--yes"]);
+
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("there is no restore in place to undo"), "{}", refused.err);
+}
