@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod mirror;
 mod place;
+mod retention;
 mod size;
 mod spot;
 mod suggest;
@@ -21,6 +22,7 @@ use jiff::tz::TimeZone;
 pub use error::Error;
 pub use mirror::Mirror;
 pub use place::{Bucket, DriveFolder, Place};
+pub use retention::{MaxUnused, Retention, parse_max_unused};
 pub use size::parse_bytes;
 pub use spot::Spot;
 pub use suggest::closest;
@@ -71,6 +73,7 @@ pub struct Config {
     pub user_version: Option<i64>,
     /// What is run around a restore in place.
     pub hooks: Hooks,
+    pub retention: Retention,
     /// In the order of the file.
     pub mirrors: Vec<Mirror>,
     /// Settings that are understood and kept, but not acted on yet.
@@ -115,6 +118,7 @@ impl Config {
             app_version: valid.app_version,
             user_version: document.settings.app.as_ref().and_then(|app| app.user_version),
             hooks: valid.hooks,
+            retention: valid.retention,
             mirrors: valid.mirrors,
             inactive: document.inactive(),
             file,

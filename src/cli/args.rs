@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod diff;
+mod forget;
 mod key;
 mod past;
 mod prune;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 pub use backup::{BackupArgs, TriggerArg};
 pub use check::CheckArgs;
 pub use diff::{DiffArgs, DiffFormatArg};
+pub use forget::{ForgetArgs, PinArgs, UndeleteArgs, UnpinArgs};
 pub use key::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs};
 pub use past::{SchemaArgs, SqlArgs, TablesArgs};
 pub use prune::PruneArgs;
@@ -136,6 +138,14 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Take the last restore in place back
     Undo(UndoArgs),
+    /// Forget snapshots, by name or by rules; shows what stays and why
+    Forget(ForgetArgs),
+    /// Take snapshots out of the trash
+    Undelete(UndeleteArgs),
+    /// Keep a snapshot, whatever the rules say
+    Pin(PinArgs),
+    /// Take the pins of a snapshot away
+    Unpin(UnpinArgs),
     /// Verify the repository; exit code 30 if anything is damaged
     Check(CheckArgs),
     /// Remove what no snapshot needs, beside backups that go on
@@ -182,6 +192,9 @@ pub struct SnapshotsArgs {
     /// Show all; a terminal otherwise shows the newest 20
     #[arg(short, long)]
     pub all: bool,
+    /// Show those in the trash instead
+    #[arg(long)]
+    pub forgotten: bool,
 }
 
 #[derive(Debug, Args)]
@@ -296,6 +309,10 @@ impl Command {
             Self::Schema(_) => "schema",
             Self::Restore(_) => "restore",
             Self::Undo(_) => "undo",
+            Self::Forget(_) => "forget",
+            Self::Undelete(_) => "undelete",
+            Self::Pin(_) => "pin",
+            Self::Unpin(_) => "unpin",
             Self::Check(_) => "check",
             Self::Prune(_) => "prune",
             Self::RebuildIndex => "rebuild-index",
@@ -323,6 +340,10 @@ impl Command {
                 | Self::Backup(_)
                 | Self::Restore(_)
                 | Self::Undo(_)
+                | Self::Forget(_)
+                | Self::Undelete(_)
+                | Self::Pin(_)
+                | Self::Unpin(_)
                 | Self::Check(_)
                 | Self::Prune(_)
                 | Self::RebuildIndex

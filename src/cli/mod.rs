@@ -13,6 +13,7 @@ mod exit_code;
 mod json;
 mod output;
 mod past;
+mod pins;
 mod progress;
 mod recovery_sheet;
 mod rows;

@@ -233,6 +233,7 @@ fn sentence(phase: Phase, item: &str) -> String {
         Phase::Mark => "finding what is in use",
         Phase::Move => "moving what is in use",
         Phase::Delete => "removing what is not",
+        Phase::Forget => "forgetting",
     };
     // The disk is waited for as a whole, whatever was written to it.
     let is_whole = item.is_empty() || phase == Phase::Sync;

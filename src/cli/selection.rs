@@ -8,7 +8,8 @@ use crate::{
         error::Error,
     },
     config::Config,
-    ops::moment::{Compose, Moment, PartAt, Selector},
+    id::SnapshotId,
+    ops::moment::{self, Compose, Moment, PartAt, Selector},
     repo::{Repository, Snapshot},
 };
 
@@ -70,6 +71,22 @@ impl Selection {
     pub fn path(&self) -> &[Vec<u8>] {
         self.selector.item.as_ref().map(|item| item.path.as_slice()).unwrap_or_default()
     }
+}
+
+/// The one snapshot that a SNAP names: for what must not befall another by mistake.
+pub fn one(
+    context: &Context,
+    config: &Config,
+    snap: &OsStr,
+    snapshots: &[Snapshot],
+) -> Result<SnapshotId, Error> {
+    let selector = Selector::parse(snap.as_bytes(), context.now(), &config.zone)?;
+    Ok(selector.one(snapshots)?.id)
+}
+
+/// The one snapshot whose id begins so.
+pub fn by_id(snap: &OsStr, snapshots: &[Snapshot]) -> Result<SnapshotId, Error> {
+    Ok(moment::by_prefix(snapshots, &snap.to_string_lossy().to_ascii_lowercase())?.id)
 }
 
 /// What `--exact` says.

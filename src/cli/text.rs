@@ -33,6 +33,11 @@ pub fn moment(at: UnixNanos, now: UnixNanos, zone: &TimeZone) -> String {
     }
 }
 
+/// Formats the last day that lies wholly before a moment, as the end of a period is told.
+pub fn day(end: UnixNanos, zone: &TimeZone) -> String {
+    zoned(end.saturating_sub(1), zone).strftime("%Y-%m-%d").to_string()
+}
+
 /// Formats the time of day to the second.
 pub fn clock(at: UnixNanos, zone: &TimeZone) -> String {
     zoned(at, zone).strftime("%H:%M:%S").to_string()

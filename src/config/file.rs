@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::{
-    config::{Error, Spot, suggest::closest},
+    config::{Error, Spot, retention, suggest::closest},
     ops::set::{FileContent, Mounts, Set, SetSource},
 };
 
@@ -30,7 +30,8 @@ pub(super) struct Settings {
     pub min_free: Option<Spanned<Size>>,
     pub actor: Option<String>,
     pub station: Option<String>,
-    pub retention: Option<Retention>,
+    pub retention: Option<retention::Table>,
+    pub keep: Option<Spanned<retention::Words>>,
     #[serde(skip_serializing_if = "Repository::is_empty")]
     pub repository: Repository,
     pub app: Option<App>,
@@ -101,17 +102,6 @@ pub(super) struct Hooks {
     pub after_restore: Option<Command>,
     pub migrate: Option<Command>,
     pub timeout: Option<Spanned<String>>,
-}
-
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Retention {
-    pub last: Option<u32>,
-    pub hourly: Option<u32>,
-    pub daily: Option<u32>,
-    pub weekly: Option<u32>,
-    pub monthly: Option<u32>,
-    pub yearly: Option<u32>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -206,7 +196,6 @@ impl Document {
         let databases = || settings.database.iter();
         let files = || settings.files.iter();
         let all = [
-            ("retention", settings.retention.is_some()),
             ("database.every", databases().any(|set| set.every.is_some())),
             ("database.full_at", databases().any(|set| set.full_at.is_some())),
             ("database.trial_restore", databases().any(|set| set.trial_restore.is_some())),

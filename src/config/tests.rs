@@ -31,7 +31,6 @@ fn the_whole_sample_parses_and_names_what_is_not_acted_on_yet() {
     assert_eq!(
         config.inactive,
         [
-            "retention",
             "database.every",
             "database.full_at",
             "database.trial_restore",

@@ -10,6 +10,7 @@ use crate::{
         CredentialSource, Error, Mirror, Place, Variables,
         file::{App, Command, Database, Document, Files, Size},
         mirror, resolve,
+        retention::{self, Retention},
         size::parse_bytes,
     },
     ops::{
@@ -26,6 +27,7 @@ pub(super) struct Valid {
     pub min_free_bytes: Option<u64>,
     pub sets: Vec<Set>,
     pub app_version: Option<AppVersion>,
+    pub retention: Retention,
     pub mirrors: Vec<Mirror>,
     pub hooks: Hooks,
 }
@@ -72,6 +74,7 @@ pub(super) fn document(
             None => None,
         },
         sets,
+        retention: retention::retention(document)?,
         mirrors: mirror::all(document, file, variables)?,
         hooks: hooks(document)?,
     })

@@ -69,6 +69,8 @@ pub enum Phase {
     Move,
     /// Removing what nothing needs.
     Delete,
+    /// Marking snapshots as forgotten.
+    Forget,
 }
 
 impl Phase {
@@ -90,6 +92,7 @@ impl Phase {
             Self::Mark => "mark",
             Self::Move => "move",
             Self::Delete => "delete",
+            Self::Forget => "forget",
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod dump;
 pub mod event;
 pub mod keys;
+pub mod forget;
 pub mod list;
 pub mod live;
 pub mod moment;
@@ -69,6 +70,14 @@ pub enum Error {
     /// Another process works on the same part.
     #[error("a backup of {part} is already running ({holder})")]
     Busy { part: String, holder: String },
+    /// A pin protects an unknown snapshot, which might be any.
+    #[error("the pin {name} cannot be read")]
+    UnreadablePin { name: String },
+    /// Snapshots lie ahead of the clock, so that the clock is rather behind.
+    #[error("the clock is behind the newest snapshot")]
+    ClockBehind(#[from] retention::ClockBehind),
+    #[error("{going} of {of} snapshots would go, more than half")]
+    TooMany { going: usize, of: usize },
     #[error("there is no set named {name}")]
     UnknownSet { name: String, known: Vec<String> },
     #[error("there is no object named {text}")]

@@ -120,6 +120,22 @@ impl Selector {
         }
     }
 
+    /// Chooses exactly one snapshot, for what must not befall another by mistake.
+    ///
+    /// # Errors
+    /// A time is refused: who types one may think of another snapshot than the one before it.
+    pub fn one<'a>(&self, snapshots: &'a [Snapshot]) -> Result<&'a Snapshot, Error> {
+        let refuse = |why| Err(Error::NotASelector { text: self.text.clone(), why });
+        match &self.when {
+            _ if self.item.is_some() => refuse("name a whole snapshot, without a part"),
+            When::Before(_) => refuse("name one snapshot: by its id, or as `latest~N`"),
+            When::Latest => snapshots.last().ok_or(Error::NoSnapshots),
+            When::Id(_) | When::Back(_) => {
+                self.choose(snapshots, Compose::Refuse).map(|moment| moment.snapshot)
+            }
+        }
+    }
+
     fn compose<'a>(
         &self,
         snapshots: &'a [Snapshot],
@@ -168,7 +184,8 @@ impl<'a> Moment<'a> {
     }
 }
 
-fn by_prefix<'a>(snapshots: &'a [Snapshot], prefix: &str) -> Result<&'a Snapshot, Error> {
+/// Finds the one snapshot whose id begins so.
+pub fn by_prefix<'a>(snapshots: &'a [Snapshot], prefix: &str) -> Result<&'a Snapshot, Error> {
     let begins = |snapshot: &&Snapshot| snapshot.id.to_string().starts_with(prefix);
     let found: Vec<&Snapshot> = snapshots.iter().filter(begins).collect();
     match found[..] {

@@ -27,7 +27,10 @@ use crate::{
     clock::UnixNanos,
     format::record::{Outcome, PartKind, Record},
     id::SnapshotId,
-    repo::history::{History, Witness},
+    repo::{
+        Snapshot,
+        history::{History, Witness},
+    },
 };
 
 /// How far ahead of the clock a snapshot may be dated before no policy is applied any more.
@@ -100,7 +103,8 @@ pub enum Reason {
 }
 
 /// A snapshot is dated so far ahead that the clock is rather behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("snapshot {snapshot} is dated more than a day ahead")]
 pub struct ClockBehind {
     pub snapshot: SnapshotId,
     pub created: UnixNanos,
@@ -134,14 +138,22 @@ impl Group {
 impl Candidate {
     /// All snapshots that are not forgotten.
     pub fn all(history: &History, now: UnixNanos) -> Vec<Self> {
-        let candidate = |snapshot: &crate::repo::Snapshot| Self {
+        Self::all_with(history, &HashSet::new(), now)
+    }
+
+    /// All snapshots that are not forgotten, and these.
+    pub fn all_with(history: &History, these: &HashSet<SnapshotId>, now: UnixNanos) -> Vec<Self> {
+        let candidate = |snapshot: &Snapshot| Self {
             id: snapshot.id,
             created: snapshot.record.created,
             group: Group::of(&snapshot.record),
             pin: history.marks.pin(&snapshot.id, now).map(|pin| pin.reason.clone()),
             databases: databases(&snapshot.record),
         };
-        history.shown().map(candidate).collect()
+        let is_shown = |snapshot: &&Snapshot| {
+            !history.marks.is_forgotten(&snapshot.id) || these.contains(&snapshot.id)
+        };
+        history.snapshots.iter().filter(is_shown).map(candidate).collect()
     }
 }
 

@@ -29,6 +29,7 @@ mod pack_check;
 mod pack_table;
 mod packer;
 pub mod prune;
+pub mod reach;
 mod reader;
 pub mod snapshots;
 mod staged;

@@ -11,7 +11,7 @@ use std::{io::Read, time::Duration};
 use serde_json::Value;
 use shop::{Shop, holds};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 26] = [
     "init",
     "backup",
     "snapshots",
@@ -24,6 +24,10 @@ const COMMANDS: [&str; 22] = [
     "schema",
     "restore",
     "undo",
+    "forget",
+    "undelete",
+    "pin",
+    "unpin",
     "check",
     "rebuild-index",
     "key",

@@ -18,6 +18,8 @@ mod faults;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod files_round_trip;
 #[cfg(test)]
+mod forget;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod harness;
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod child;
 mod diff;
 mod doctor;
 mod dump;
+mod forget;
 mod init;
 mod key;
 mod live;
@@ -13,6 +14,7 @@ mod ls;
 mod manual;
 mod object;
 mod prune;
+mod pin;
 mod rebuild_index;
 mod restore;
 mod runs;
@@ -42,6 +44,10 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
         Command::Tables(args) => tables::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),
         Command::Stats => stats::run(context),
+        Command::Forget(args) => forget::run(context, &args),
+        Command::Undelete(args) => pin::undelete(context, &args),
+        Command::Pin(args) => pin::pin(context, &args),
+        Command::Unpin(args) => pin::unpin(context, &args),
         Command::Check(args) => check::run(context, &args),
         Command::Prune(args) => prune::run(context, &args),
         Command::RebuildIndex => rebuild_index::run(context),

@@ -1,5 +1,8 @@
 //! `snapshots`: what can be brought back.
 
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
 use crate::{
     cli::{
         ExitCode,
@@ -8,75 +11,157 @@ use crate::{
         error::Error,
         json,
         run::{Done, brief},
-        table::{Column, Narrow, Table},
+        table::{Column, Narrow, Table, cut},
         text,
     },
     config::Config,
-    repo::{Snapshot, snapshots::Snapshots},
+    format::pin::Pin,
+    ops::retention::Group,
+    repo::{Snapshot, history::History},
 };
 
 /// On a terminal a longer list would scroll away.
 pub const SHOWN_MAX: usize = 20;
 /// Fewer digits of an id would soon be ambiguous.
 const ID_DIGITS_MIN: usize = 8;
+/// A reason that is longer is cut; `--json` has all of it.
+const PIN_WIDTH_MAX: usize = 24;
+
+/// A snapshot, and what is to become of it.
+#[derive(Serialize)]
+struct Wire {
+    #[serde(flatten)]
+    snapshot: json::Snapshot,
+    group: &'static str,
+    pinned: Option<Pinned>,
+    forgotten: Option<Forgotten>,
+}
+
+#[derive(Serialize)]
+struct Pinned {
+    reason: String,
+    until: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Forgotten {
+    time: String,
+    reason: String,
+}
 
 pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<Done, Error> {
     let config = context.config()?;
-    let Snapshots { snapshots, damaged } =
-        brief(context, |observer| Ok(context.open(&config, observer)?.snapshots()?))?;
+    let history = brief(context, |observer| Ok(context.open(&config, observer)?.history()?))?;
+    let damaged: Vec<_> = history.damaged.iter().chain(&history.marks.damaged).cloned().collect();
     warn_of_damaged(&context.output, &damaged);
-    let wire: Vec<_> = snapshots.iter().map(|one| json::Snapshot::new(one, &config.zone)).collect();
+    let list = List { context, config: &config, history: &history };
+    let snapshots: Vec<&Snapshot> = match args.forgotten {
+        true => history.forgotten().collect(),
+        false => history.shown().collect(),
+    };
+    let wire: Vec<_> = snapshots.iter().map(|one| list.wire(one)).collect();
     context.output.object("stillpoint.snapshots/1", wire);
-    show(context, &config, &snapshots, args.all);
+    list.show(&snapshots, args);
     Ok(if damaged.is_empty() { ExitCode::Done } else { ExitCode::Incomplete }.into())
 }
 
-fn show(context: &Context, config: &Config, snapshots: &[Snapshot], all: bool) {
-    let output = &context.output;
-    if snapshots.is_empty() {
-        output.result("No snapshots yet. Make the first one:  stillpoint backup");
-        return;
+/// What a row needs to know.
+struct List<'a> {
+    context: &'a Context,
+    config: &'a Config,
+    history: &'a History,
+}
+
+impl List<'_> {
+    fn wire(&self, snapshot: &Snapshot) -> Wire {
+        let (marks, zone) = (&self.history.marks, &self.config.zone);
+        let pin = marks.pin(&snapshot.id, self.context.now());
+        Wire {
+            snapshot: json::Snapshot::new(snapshot, zone),
+            group: Group::of(&snapshot.record).as_str(),
+            pinned: pin.map(|pin| Pinned {
+                reason: pin.reason.clone(),
+                until: pin.until.map(|until| json::time(until, zone)),
+            }),
+            forgotten: marks.marker(&snapshot.id).map(|marker| Forgotten {
+                time: json::time(marker.created, zone),
+                reason: marker.reason.clone(),
+            }),
+        }
     }
-    let is_cut = !all && output.width().is_some() && snapshots.len() > SHOWN_MAX;
-    let shown = if is_cut { SHOWN_MAX } else { snapshots.len() };
-    let digits = id_digits(snapshots);
-    let mut table = Table::new([
-        Column::left("ID"),
-        Column::left("TAKEN"),
-        Column::right("SIZE"),
-        Column::right("NEW").when_narrow(Narrow::Drop(1)),
-        Column::left("STATE").when_narrow(Narrow::Drop(2)),
-        Column::left("WHAT").when_narrow(Narrow::Cut),
-    ]);
-    for snapshot in snapshots.iter().rev().take(shown) {
-        table.row(row(snapshot, context, config, digits));
+
+    fn show(&self, snapshots: &[&Snapshot], args: &SnapshotsArgs) {
+        let output = &self.context.output;
+        if snapshots.is_empty() {
+            output.result(match args.forgotten {
+                true => "Nothing is in the trash.",
+                false => "No snapshots yet. Make the first one:  stillpoint backup",
+            });
+            return;
+        }
+        let is_cut = !args.all && output.width().is_some() && snapshots.len() > SHOWN_MAX;
+        let shown = if is_cut { SHOWN_MAX } else { snapshots.len() };
+        let digits = id_digits(&self.history.snapshots);
+        let mut table = Table::new([
+            Column::left("ID"),
+            Column::left("TAKEN"),
+            Column::right("SIZE"),
+            Column::right("NEW").when_narrow(Narrow::Drop(1)),
+            Column::left("STATE").when_narrow(Narrow::Drop(2)),
+            Column::left("GROUP").when_narrow(Narrow::Drop(4)),
+            Column::left("PINNED").when_narrow(Narrow::Drop(3)),
+            Column::left("WHAT").when_narrow(Narrow::Cut),
+        ]);
+        for snapshot in snapshots.iter().rev().take(shown) {
+            table.row(self.row(snapshot, digits));
+        }
+        output.table(&table, "");
+        output.remark(&sum(snapshots, is_cut));
+        if args.forgotten {
+            output.remark("Bring one back:  stillpoint undelete ID");
+        }
     }
-    output.table(&table, "");
+
+    fn row(&self, snapshot: &Snapshot, digits: usize) -> Vec<String> {
+        let record = &snapshot.record;
+        let state = json::state(record);
+        let (context, zone) = (self.context, &self.config.zone);
+        let pin = self.history.marks.pin(&snapshot.id, context.now());
+        vec![
+            snapshot.id.to_string()[..digits].to_owned(),
+            text::moment(record.created, context.now(), zone),
+            text::bytes(protected_bytes(snapshot)),
+            text::bytes(record.bytes_added),
+            // What is as it should be needs no word.
+            if state == "complete" { String::new() } else { state.to_owned() },
+            Group::of(record).as_str().to_owned(),
+            pin.map(|pin| pinned(pin, zone)).unwrap_or_default(),
+            what(snapshot),
+        ]
+    }
+}
+
+fn sum(snapshots: &[&Snapshot], is_cut: bool) -> String {
     let stored: u64 = snapshots.iter().map(|snapshot| snapshot.record.bytes_added).sum();
-    let bytes: u64 = snapshots.iter().map(protected_bytes).sum();
+    let bytes: u64 = snapshots.iter().map(|snapshot| protected_bytes(snapshot)).sum();
     let (stored, bytes) = (text::bytes(stored), text::bytes(bytes));
     let count = text::counted(snapshots.len() as u64, "snapshot");
-    output.remark(&match is_cut {
+    match is_cut {
         true => format!(
-            "{shown} of {count} shown, {stored} stored for {bytes} protected.  \
+            "{SHOWN_MAX} of {count} shown, {stored} stored for {bytes} protected.  \
              All: stillpoint snapshots -a"
         ),
         false => format!("{count}, {stored} stored for {bytes} protected."),
-    });
+    }
 }
 
-fn row(snapshot: &Snapshot, context: &Context, config: &Config, digits: usize) -> Vec<String> {
-    let record = &snapshot.record;
-    let state = json::state(record);
-    vec![
-        snapshot.id.to_string()[..digits].to_owned(),
-        text::moment(record.created, context.now(), &config.zone),
-        text::bytes(protected_bytes(snapshot)),
-        text::bytes(record.bytes_added),
-        // What is as it should be needs no word.
-        if state == "complete" { String::new() } else { state.to_owned() },
-        what(snapshot),
-    ]
+/// Why, and for how long, in a few words.
+fn pinned(pin: &Pin, zone: &TimeZone) -> String {
+    let until = pin.until.map(|until| format!("until {}", text::day(until, zone)));
+    let reason = Some(cut(&pin.reason, PIN_WIDTH_MAX)).filter(|reason| !reason.is_empty());
+    let words: Vec<String> = reason.into_iter().chain(until).collect();
+    let words = if words.is_empty() { "yes".to_owned() } else { words.join(", ") };
+    text::printable(words.as_bytes())
 }
 
 /// Names of the parts, and in parentheses the name that was given to the whole.

@@ -1,6 +1,7 @@
 //! The catalogue: code, exit code, effect and next step of every error. Codes are never given
 //! another meaning.
 
+mod forget;
 mod live;
 mod past;
 mod place;
@@ -190,6 +191,9 @@ fn ops_entry(error: &ops::Error) -> Entry {
                 .effect("refused before anything was written; nothing was changed")
                 .help("free some space, or lower min_free in the configuration")
         }
+        ops::Error::UnreadablePin { name } => forget::unreadable_pin(name),
+        ops::Error::ClockBehind(why) => forget::clock_behind(why),
+        ops::Error::TooMany { .. } => forget::too_many(),
         ops::Error::Busy { .. } => Entry::new("SP0011", ExitCode::InUse)
             .effect("this run did nothing; the other one goes on")
             .command("wait for it", "stillpoint backup --wait 10m")
