@@ -4,6 +4,7 @@
 //! the user's own, or the machine's, whichever is found first; a file of the working directory is
 //! never picked up. Secrets are not in it: it names files that hold them.
 
+pub mod edit;
 mod error;
 mod file;
 mod mirror;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 
 pub use error::Error;
-pub use mirror::Mirror;
+pub use mirror::{Mirror, parse_rate};
 pub use place::{Bucket, DriveFolder, Place};
 pub use retention::{MaxUnused, Retention, parse_max_unused};
 pub use size::parse_bytes;

@@ -1,5 +1,6 @@
 //! The composition root: the one place that names concrete backends, disks and clocks.
 
+mod mirror;
 mod remote;
 
 use std::{
@@ -8,11 +9,12 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+pub use mirror::Known;
 pub use remote::Means;
 use rustix::fs::Mode;
 
 use crate::{
-    backend::{self, Backend, Folder, local::LocalBackend},
+    backend::{self, Backend, Folder, layer::retry::Patience, local::LocalBackend},
     clock::{Clock, Entropy, SystemClock, SystemEntropy},
     config::Place,
     disk::{Disk, RealDisk, Uninterrupted},
@@ -29,6 +31,8 @@ pub struct Machine {
     pub stop: Arc<AtomicBool>,
     /// This very program, to be run again for what needs a process of its own.
     pub program: PathBuf,
+    /// How long places elsewhere are tried again.
+    pub patience: Patience,
     /// What new files of our caller may not allow; programs of other people are started with it.
     pub umask: u32,
 }
@@ -45,6 +49,7 @@ impl Machine {
             // The link of the kernel leads to the running program even if its file was replaced
             // meanwhile.
             program: PathBuf::from("/proc/self/exe"),
+            patience: Patience::default(),
             umask: rustix::process::umask(Mode::from_raw_mode(0o077)).as_raw_mode(),
         }
     }

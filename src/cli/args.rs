@@ -5,6 +5,7 @@ mod check;
 mod diff;
 mod forget;
 mod key;
+mod mirror;
 mod past;
 mod prune;
 mod restore;
@@ -19,6 +20,10 @@ pub use check::CheckArgs;
 pub use diff::{DiffArgs, DiffFormatArg};
 pub use forget::{ForgetArgs, PinArgs, UndeleteArgs, UnpinArgs};
 pub use key::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs};
+pub use mirror::{
+    MirrorAddArgs, MirrorArgs, MirrorCommand, MirrorForgetArgs, MirrorKindArg, MirrorLoginArgs,
+    MirrorName, MirrorStatusArgs, MirrorSyncArgs,
+};
 pub use past::{SchemaArgs, SqlArgs, TablesArgs};
 pub use prune::PruneArgs;
 pub use restore::{InPlaceArgs, OverwriteArg, RestoreArgs, UndoArgs};
@@ -154,6 +159,8 @@ pub enum Command {
     RebuildIndex,
     /// Who can open the repository: passphrases, key files, recovery sheets
     Key(KeyArgs),
+    /// Second places of the repository: Google Drive, S3, another disk
+    Mirror(MirrorArgs),
     /// List the runs of this machine, failed and interrupted ones too
     Runs(RunsArgs),
     /// Find out whether everything is in place for the next backup
@@ -317,6 +324,7 @@ impl Command {
             Self::Prune(_) => "prune",
             Self::RebuildIndex => "rebuild-index",
             Self::Key(_) => "key",
+            Self::Mirror(_) => "mirror",
             Self::Runs(_) => "runs",
             Self::Doctor => "doctor",
             Self::Cat(_) => "cat",
@@ -332,6 +340,9 @@ impl Command {
     /// Whether it takes its time and tells how it goes; its JSON is one line for each event.
     pub const fn is_long(&self) -> bool {
         if let Self::Key(args) = self {
+            return args.command.is_long();
+        }
+        if let Self::Mirror(args) = self {
             return args.command.is_long();
         }
         matches!(

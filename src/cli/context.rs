@@ -1,6 +1,7 @@
 //! What every command has at hand.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -96,7 +97,7 @@ impl Context {
         let place = repository_place(config)?;
         let item = place.to_string();
         observer.observe(&Event::Phase { phase: Phase::Open, item });
-        let environment = self.machine.open(place, &config.state_root)?;
+        let environment = self.machine.open(place, &state_root(config, place))?;
         let credential = match config.credentials.first() {
             Some(source) => credential::read(source)?,
             None => credential::ask(&self.output, self.global.no_input)?,
@@ -125,6 +126,15 @@ impl Context {
     pub fn open_with(&self, config: &Config, credential: &Credential) -> Result<Repository, Error> {
         let environment = self.machine.open(repository_place(config)?, &config.state_root)?;
         Ok(Repository::open(environment, credential)?)
+    }
+}
+
+/// A mirror that is opened like a repository has state of its own: what is missing there is not
+/// missing here.
+fn state_root(config: &Config, place: &Place) -> PathBuf {
+    match config.mirrors.iter().find(|mirror| mirror.place == *place) {
+        Some(mirror) => config.state_root.join(format!("mirror-{}", mirror.name)),
+        None => config.state_root.clone(),
     }
 }
 

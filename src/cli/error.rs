@@ -59,6 +59,12 @@ pub enum Error {
     Declined,
     #[error("this needs a yes, and there is no terminal to ask on: {question}")]
     NoYes { question: String },
+    #[error("cannot write the configuration {}", path.display())]
+    ConfigNotWritten {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("the passphrase is empty")]
     EmptyPassphrase,
     #[error("the two passphrases differ")]
@@ -102,6 +108,12 @@ impl From<format::Error> for Error {
 
 impl From<ops::past::Error> for Error {
     fn from(error: ops::past::Error) -> Self {
+        Self::Ops(error.into())
+    }
+}
+
+impl From<ops::mirror::Error> for Error {
+    fn from(error: ops::mirror::Error) -> Self {
         Self::Ops(error.into())
     }
 }

@@ -11,6 +11,7 @@ mod credential;
 mod error;
 mod exit_code;
 mod json;
+mod mirrors;
 mod output;
 mod past;
 mod pins;
@@ -58,7 +59,11 @@ fn run_command(cli: Cli, variables: Variables) -> ExitCode {
     let form = form(&cli.command, cli.global.json || cli.command.wants_json());
     let output = Arc::new(Output::new(form, &cli.global, &variables));
     let name = cli.command.name();
-    let context = Context::new(name, cli.global, variables, Arc::clone(&output), Machine::real());
+    let mut machine = Machine::real();
+    if let Some(total_max) = variables.patience {
+        machine.patience.total_max = total_max;
+    }
+    let context = Context::new(name, cli.global, variables, Arc::clone(&output), machine);
     context.announce();
     let done = commands::run(&context, cli.command);
     finish(&context, done)

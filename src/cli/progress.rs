@@ -226,6 +226,7 @@ fn sentence(phase: Phase, item: &str) -> String {
         Phase::Publish => "publishing",
         Phase::Plan => "planning",
         Phase::Restore => "restoring",
+        Phase::Upload => "sending to",
         Phase::Sync => "waiting for the disk",
         Phase::Verify => "verifying",
         Phase::Check => "checking",

@@ -1,6 +1,6 @@
 //! The environment, read once.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 /// Every variable that matters to us. An empty one counts as absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Variables {
     pub user: String,
     /// Where systemd puts the credentials of a unit.
     pub credentials_directory: Option<PathBuf>,
+    /// `STILLPOINT_PATIENCE`: how long, in seconds, a place elsewhere is tried again.
+    pub patience: Option<Duration>,
     /// As the tools of Amazon read them; secrets themselves are read from files only.
     pub aws: AwsVariables,
     /// The JSON key of a service account.
@@ -69,6 +71,9 @@ impl Variables {
             columns: text("COLUMNS").and_then(|columns| columns.parse().ok()),
             user: text("SUDO_USER").or(text("USER")).or(text("LOGNAME")).unwrap_or_default(),
             credentials_directory: path("CREDENTIALS_DIRECTORY"),
+            patience: text("STILLPOINT_PATIENCE")
+                .and_then(|seconds| seconds.parse().ok())
+                .map(Duration::from_secs),
             aws: AwsVariables {
                 endpoint: text("AWS_ENDPOINT_URL_S3").or(text("AWS_ENDPOINT_URL")),
                 region: text("AWS_REGION").or(text("AWS_DEFAULT_REGION")),

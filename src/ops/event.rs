@@ -55,6 +55,8 @@ pub enum Phase {
     Plan,
     /// Writing files or databases.
     Restore,
+    /// Sending to a mirror.
+    Upload,
     /// Waiting until the disk has it.
     Sync,
     /// Comparing with what was promised.
@@ -85,6 +87,7 @@ impl Phase {
             Self::Publish => "publish",
             Self::Plan => "plan",
             Self::Restore => "restore",
+            Self::Upload => "upload",
             Self::Sync => "sync",
             Self::Verify => "verify",
             Self::Check => "check",

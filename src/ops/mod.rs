@@ -14,6 +14,7 @@ pub mod keys;
 pub mod forget;
 pub mod list;
 pub mod live;
+pub mod mirror;
 pub mod moment;
 pub mod object;
 pub mod past;
@@ -58,6 +59,8 @@ pub enum Error {
     Restore(#[from] files::Error),
     #[error(transparent)]
     Moment(#[from] moment::Error),
+    #[error(transparent)]
+    Mirror(#[from] mirror::Error),
     #[error(transparent)]
     Past(#[from] past::Error),
     #[error(transparent)]

@@ -249,6 +249,8 @@ impl Check<'_> {
                 }
             }
         }
+        // A mirror has no pending records at all: there the second copy is the one here.
+        let is_mirror = ids.values().all(|[_, pending]| !pending);
         let mut records = Vec::new();
         for (id, [committed, _]) in ids {
             if !committed {
@@ -256,10 +258,21 @@ impl Check<'_> {
                 self.tell(CheckEvent::Note { text });
                 continue;
             }
-            records.extend(self.record(id));
+            records.extend(if is_mirror { self.only_copy(id) } else { self.record(id) });
         }
         records.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.record.created));
         Ok(records)
+    }
+
+    fn only_copy(&mut self, id: SnapshotId) -> Option<snapshots::Snapshot> {
+        let name = ObjectName::Snapshot(id);
+        match snapshots::read_as(self.repo, name.clone(), Kind::Snapshot, id) {
+            Ok(record) => Some(snapshots::Snapshot { id, record }),
+            Err(error) => {
+                self.tell(CheckEvent::Damaged { name, why: error.to_string() });
+                None
+            }
+        }
     }
 
     fn record(&mut self, id: SnapshotId) -> Option<snapshots::Snapshot> {

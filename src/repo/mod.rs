@@ -41,6 +41,7 @@ pub mod tree;
 mod writer;
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
@@ -53,7 +54,7 @@ use crate::{
     crypto::{self, keys::Keys, secret::Credential},
     disk::{Dir, Disk},
     format::{self, record::Record},
-    id::{ObjectId, RepositoryId, SnapshotId, WriterId},
+    id::{ObjectId, PackId, RepositoryId, SnapshotId, WriterId},
     index,
 };
 
@@ -252,6 +253,12 @@ impl Repository {
     /// new key. Durable on return.
     pub fn rotate(&self) -> Result<u32, Error> {
         keyring::rotate((&self.env, &self.state), &self.opened)
+    }
+
+    /// Packs that a deleter of another place of this repository has condemned there.
+    pub fn condemned_in(&self, mirror: &dyn Backend) -> Result<HashSet<PackId>, Error> {
+        let standing = tombstones::standing(mirror, &self.keys)?;
+        Ok(standing.into_values().flat_map(|tombstone| tombstone.packs).collect())
     }
 
     /// The view of the repository that this process has.

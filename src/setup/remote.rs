@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     backend::{
-        self, Backend,
+        self, Backend, Capabilities,
         layer::{
             pace::{Pace, Paced, UploadLimit},
-            retry::{Patience, Retrying, Waits},
+            retry::{Retrying, Waits},
         },
         store::{Account, Journal, ProcessJournal, Provider, StoreBackend},
     },
@@ -25,11 +25,14 @@ pub struct Means {
     pub limit_upload: Option<u64>,
     /// Remembers uploads that are under way.
     pub journal: Arc<dyn Journal>,
+    /// What a test of the place found.
+    pub capabilities: Option<Capabilities>,
 }
 
 impl Default for Means {
     fn default() -> Self {
-        Self { limit_upload: None, journal: Arc::new(ProcessJournal::default()) }
+        let journal = Arc::new(ProcessJournal::default());
+        Self { limit_upload: None, journal, capabilities: None }
     }
 }
 
@@ -71,7 +74,10 @@ impl Machine {
             place: place.to_string(),
         };
         let journal = Arc::clone(&means.journal);
-        let store = StoreBackend::new(&account, Arc::clone(&self.entropy), journal)?;
+        let mut store = StoreBackend::new(&account, Arc::clone(&self.entropy), journal)?;
+        if let Some(known) = means.capabilities {
+            store = store.with_known(known);
+        }
         Ok(match means.limit_upload {
             Some(bytes_per_second) => {
                 let clock = Arc::clone(&self.clock);
@@ -88,7 +94,7 @@ impl Machine {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             stop: Arc::clone(&self.stop),
-            patience: Patience::default(),
+            patience: self.patience,
         };
         Retrying::new(Arc::new(Paced::new(inner, Arc::new(pace))), waits)
     }

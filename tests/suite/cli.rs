@@ -11,7 +11,7 @@ use std::{io::Read, time::Duration};
 use serde_json::Value;
 use shop::{Shop, holds};
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 27] = [
     "init",
     "backup",
     "snapshots",
@@ -31,6 +31,7 @@ const COMMANDS: [&str; 26] = [
     "check",
     "rebuild-index",
     "key",
+    "mirror",
     "runs",
     "doctor",
     "cat",

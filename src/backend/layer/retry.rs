@@ -28,6 +28,8 @@ pub struct Patience {
     pub delay_max: Duration,
     /// Longest wait that a place may ask for and get.
     pub retry_after_max: Duration,
+    /// After this no further attempt is begun.
+    pub total_max: Duration,
 }
 
 impl Default for Patience {
@@ -38,6 +40,7 @@ impl Default for Patience {
             delay_first: Duration::from_secs(1),
             delay_max: Duration::from_secs(32),
             retry_after_max: Duration::from_secs(90),
+            total_max: Duration::from_secs(180),
         }
     }
 }
@@ -67,7 +70,7 @@ impl std::fmt::Debug for Waits {
 
 impl Waits {
     /// How long to wait after this failure of the attempt, or nothing if it is the last.
-    fn delay(&self, attempt: u32, error: &Error) -> Option<Duration> {
+    fn delay(&self, (attempt, began): (u32, Duration), error: &Error) -> Option<Duration> {
         let patience = &self.patience;
         let asked = error.retry_after().unwrap_or_default();
         let is_over = attempt >= patience.attempts_max
@@ -81,7 +84,9 @@ impl Waits {
         let longest = doubled.min(patience.delay_max);
         // Between half of it and all of it.
         let jitter = u32::from(self.entropy.bytes32()[0]);
-        Some((longest / 2 + longest * jitter / 510).max(asked))
+        let delay = (longest / 2 + longest * jitter / 510).max(asked);
+        let ends = self.clock.elapsed() + delay;
+        (ends - began <= patience.total_max).then_some(delay)
     }
 
     /// Waits in short stretches, so that a signal ends it.
@@ -109,14 +114,14 @@ impl Retrying {
 
     /// Calls until it works; the call is told whether an earlier attempt may have worked unseen.
     fn again_after<T>(&self, call: impl Fn(Attempt) -> Result<T, Error>) -> Result<T, Error> {
-        let mut attempt = 1;
+        let (mut attempt, began) = (1, self.waits.clock.elapsed());
         loop {
             let kind = if attempt == 1 { Attempt::First } else { Attempt::Further };
             let error = match call(kind) {
                 Err(error) => error,
                 done => return done,
             };
-            let Some(delay) = self.waits.delay(attempt, &error) else { return Err(error) };
+            let Some(delay) = self.waits.delay((attempt, began), &error) else { return Err(error) };
             self.waits.wait(delay);
             attempt += 1;
         }
@@ -307,8 +312,10 @@ mod tests {
             retry_after: Some(Duration::from_secs(seconds)),
         };
 
-        assert!(backend.waits.delay(1, &asks(60)).unwrap() >= Duration::from_secs(60));
-        assert_eq!(backend.waits.delay(1, &asks(3600)), None);
+        assert!(
+            backend.waits.delay((1, Duration::ZERO), &asks(60)).unwrap() >= Duration::from_secs(60)
+        );
+        assert_eq!(backend.waits.delay((1, Duration::ZERO), &asks(3600)), None);
     }
 
     #[test]

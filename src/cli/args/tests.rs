@@ -44,6 +44,7 @@ fn names_in_the_program_are_those_that_people_type() {
         "check",
         "rebuild-index",
         "key list",
+        "mirror list",
         "runs",
         "doctor",
         "cat x",

@@ -9,6 +9,7 @@ use crate::{
         context::{Context, repository_place},
         error::Error,
         json,
+        mirrors::{self, Care, Outcome},
         output::Tone,
         run::{Done, recorded, unrecorded},
         text,
@@ -18,6 +19,7 @@ use crate::{
     ops::{
         self,
         backup::{self, Report, Request},
+        event::Observer,
         plan::{Expectation, plan},
         run_record::Start,
         set::{FileContent, FileSet, Mounts, Set, SetSource},
@@ -45,7 +47,8 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<Done, Error> {
         let configured = configured(&config, &repository, &sets)?;
         let request = request(context, &config, args, (sets, configured))?;
         let report = backup::run(&repository, &request, observer)?;
-        Ok(conclude(context, &repository, &report))
+        let done = conclude(context, &repository, &report);
+        send(context, &config, (&repository, done), observer)
     })
 }
 
@@ -228,6 +231,28 @@ fn preview(
 pub fn own(config: &Config) -> Result<Vec<PathBuf>, Error> {
     let repository = repository_place(config)?.folder().map(Path::to_owned);
     Ok(repository.into_iter().chain([config.state_root.clone()]).collect())
+}
+
+/// Brings the mirrors up to date. One that fails makes the run incomplete, and takes nothing back.
+fn send(
+    context: &Context,
+    config: &Config,
+    (repository, done): (&Repository, Done),
+    observer: &dyn Observer,
+) -> Result<Done, Error> {
+    if done.snapshot_id.is_none() || mirrors::mirrors(config).next().is_none() {
+        return Ok(done);
+    }
+    let mut outcomes = Vec::new();
+    for mirror in mirrors::mirrors(config) {
+        let care = (mirror, Care::Trust);
+        outcomes.push(mirrors::bring_up_to_date(context, repository, care, observer)?);
+    }
+    let mut done = done.figure("mirrors", mirrors::figure(&outcomes));
+    if !outcomes.iter().all(Outcome::is_complete) {
+        done.exit_code = done.exit_code.max(ExitCode::Incomplete);
+    }
+    Ok(done)
 }
 
 fn conclude(context: &Context, repository: &Repository, report: &Report) -> Done {

@@ -12,6 +12,7 @@ mod key;
 mod live;
 mod ls;
 mod manual;
+mod mirror;
 mod object;
 mod prune;
 mod pin;
@@ -52,6 +53,7 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
         Command::Prune(args) => prune::run(context, &args),
         Command::RebuildIndex => rebuild_index::run(context),
         Command::Key(args) => key::run(context, &args),
+        Command::Mirror(args) => mirror::run(context, &args),
         Command::Runs(args) => runs::run(context, &args),
         Command::Doctor => doctor::run(context),
         Command::Cat(args) => object::cat(context, &args),

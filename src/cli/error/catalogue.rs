@@ -3,6 +3,7 @@
 
 mod forget;
 mod live;
+mod mirror;
 mod past;
 mod place;
 mod set_up;
@@ -108,6 +109,7 @@ fn entry(error: &Error) -> Entry {
         | Error::Credential { .. }
         | Error::NotAKeyFile { .. }
         | Error::KeyFileNotWritten { .. }
+        | Error::ConfigNotWritten { .. }
         | Error::NotARecoveryKey { .. }
         | Error::SheetNotWritten { .. }
         | Error::EmptyPassphrase
@@ -131,6 +133,9 @@ fn access_entry(error: &Error) -> Entry {
             .command("or a key file", "--key-file FILE, or STILLPOINT_KEY_FILE"),
         Error::NotAKeyFile { .. } => usage("SP0107")
             .help("a key file holds 64 hexadecimal digits and is made by init --new-key-file"),
+        Error::ConfigNotWritten { .. } => Entry::new("SP0427", ExitCode::Failed)
+            .effect(NOTHING_CHANGED)
+            .help("may you write that file? name another one with --config"),
         Error::KeyFileNotWritten { .. } => {
             usage("SP0108").help("choose a file that does not exist yet, in a folder that does")
         }
@@ -166,6 +171,7 @@ fn ops_entry(error: &ops::Error) -> Entry {
         ops::Error::Chunk(error) => chunk_entry(error),
         ops::Error::Format(error) => format_entry(error),
         ops::Error::Moment(error) => moment_entry(error),
+        ops::Error::Mirror(error) => mirror::entry(error),
         ops::Error::Past(error) => past::entry(error),
         ops::Error::Key(error) => key_entry(error),
         ops::Error::Live(error) => live::entry(error),

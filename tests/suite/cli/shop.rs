@@ -83,6 +83,7 @@ impl Shop {
             .env("HOME", self.folder.path())
             .env("LANG", "C.UTF-8")
             .env("TZ", "UTC")
+            .env("STILLPOINT_PATIENCE", "1")
             .env("STILLPOINT_REPO", self.path("repository"))
             .env("STILLPOINT_STATE_DIR", self.path("state"))
             .env("STILLPOINT_KEY_FILE", self.path("key"))

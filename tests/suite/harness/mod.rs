@@ -5,6 +5,7 @@ pub mod crash;
 pub mod faulty_disk;
 pub mod power;
 pub mod recording_disk;
+pub mod s3;
 pub mod vault;
 pub mod work;
 
