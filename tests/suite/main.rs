@@ -42,6 +42,8 @@ mod live_faults;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod live_restore;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod mirrors;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
