@@ -24,7 +24,9 @@ pub use mirror::{
     MirrorAddArgs, MirrorArgs, MirrorCommand, MirrorForgetArgs, MirrorKindArg, MirrorLoginArgs,
     MirrorName, MirrorStatusArgs, MirrorSyncArgs,
 };
-pub use past::{SchemaArgs, SqlArgs, TablesArgs};
+#[cfg(feature = "mount")]
+pub use past::MountArgs;
+pub use past::{FindArgs, GrowthArgs, HistoryArgs, SchemaArgs, SqlArgs, TablesArgs};
 pub use prune::PruneArgs;
 pub use restore::{InPlaceArgs, OverwriteArg, RestoreArgs, UndoArgs};
 pub use values::NamedPath;
@@ -139,6 +141,15 @@ pub enum Command {
     Tables(TablesArgs),
     /// Print the schema of a past database
     Schema(SchemaArgs),
+    /// Show every version of one row, over all snapshots
+    History(HistoryArgs),
+    /// Find every version of a file by its name, over all snapshots
+    Find(FindArgs),
+    /// Show which tables and folders made the repository grow
+    Growth(GrowthArgs),
+    /// Show snapshots as a folder that any program can open
+    #[cfg(feature = "mount")]
+    Mount(MountArgs),
     /// Bring a snapshot or a moment back into a folder
     Restore(RestoreArgs),
     /// Take the last restore in place back
@@ -314,6 +325,11 @@ impl Command {
             Self::Sql(_) => "sql",
             Self::Tables(_) => "tables",
             Self::Schema(_) => "schema",
+            Self::History(_) => "history",
+            Self::Find(_) => "find",
+            Self::Growth(_) => "growth",
+            #[cfg(feature = "mount")]
+            Self::Mount(_) => "mount",
             Self::Restore(_) => "restore",
             Self::Undo(_) => "undo",
             Self::Forget(_) => "forget",

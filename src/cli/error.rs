@@ -118,6 +118,12 @@ impl From<ops::mirror::Error> for Error {
     }
 }
 
+impl From<ops::mount::Error> for Error {
+    fn from(error: ops::mount::Error) -> Self {
+        Self::Ops(error.into())
+    }
+}
+
 impl From<ops::moment::Error> for Error {
     fn from(error: ops::moment::Error) -> Self {
         Self::Ops(error.into())

@@ -10,12 +10,15 @@ pub mod diff;
 pub mod doctor;
 pub mod dump;
 pub mod event;
+pub mod find;
+pub mod growth;
 pub mod keys;
 pub mod forget;
 pub mod list;
 pub mod live;
 pub mod mirror;
 pub mod moment;
+pub mod mount;
 pub mod object;
 pub mod past;
 pub mod plan;
@@ -64,6 +67,8 @@ pub enum Error {
     #[error(transparent)]
     Past(#[from] past::Error),
     #[error(transparent)]
+    Mount(#[from] mount::Error),
+    #[error(transparent)]
     Key(#[from] keys::Error),
     #[error(transparent)]
     Live(#[from] live::Error),
@@ -83,6 +88,8 @@ pub enum Error {
     TooMany { going: usize, of: usize },
     #[error("there is no set named {name}")]
     UnknownSet { name: String, known: Vec<String> },
+    #[error("the pattern cannot be understood: {why}")]
+    Pattern { why: String },
     #[error("there is no object named {text}")]
     UnknownObject { text: String },
     #[error("{} objects have a name that begins with {text}", names.len())]

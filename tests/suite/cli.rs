@@ -11,7 +11,7 @@ use std::{io::Read, time::Duration};
 use serde_json::Value;
 use shop::{Shop, holds};
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 31] = [
     "init",
     "backup",
     "snapshots",
@@ -22,6 +22,10 @@ const COMMANDS: [&str; 27] = [
     "sql",
     "tables",
     "schema",
+    "history",
+    "find",
+    "growth",
+    "mount",
     "restore",
     "undo",
     "forget",

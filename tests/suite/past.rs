@@ -159,3 +159,117 @@ fn files_that_moved_are_renamed_and_texts_show_their_lines() {
     assert!(text.out.contains("-chair 900\n+chair 950\n table 1900\n"), "{}", text.out);
     assert!(text.out.contains(">  uploads/a.txt -> sub/z.txt\n"), "{}", text.out);
 }
+
+#[test]
+fn a_row_and_a_file_tell_their_whole_history() {
+    let shop = Shop::open();
+    shop.write("uploads/2026/price.txt", "chair 900\n");
+    let _ = shop.back_up(&[]);
+    shop.on_pos("UPDATE sales SET what = 'red paint' WHERE id = 7");
+    let _ = shop.back_up(&[]);
+    shop.write("uploads/2026/price.txt", "chair 950, and more\n");
+    let _ = shop.back_up(&[]);
+    shop.on_pos("DELETE FROM sales WHERE id = 7");
+    std::fs::remove_file(shop.path("uploads/2026/price.txt")).unwrap();
+    let _ = shop.back_up(&[]);
+
+    let row = shop.data(&["history", "--table", "sales", "--key", "7"]);
+    let text = shop.run(["history", "--table", "sales", "--key", "7"]);
+    let file = shop.data(&["find", "price.txt"]);
+    let none = shop.run(["find", "/price.txt"]);
+    let growth = shop.data(&["growth", "--since", "latest~3"]);
+
+    let what: Vec<_> =
+        row.as_array().unwrap().iter().map(|version| version["row"]["what"].as_str()).collect();
+    assert_eq!(what, [Some("paint 6"), Some("red paint"), None]);
+    assert_ne!(row[1]["first_snapshot_id"], row[1]["last_snapshot_id"]);
+    assert!(text.out.contains("~ what: paint 6 to red paint"), "{}", text.out);
+    assert!(text.out.contains("- gone"), "{}", text.out);
+    let bytes: Vec<_> = file.as_array().unwrap().iter().map(|found| &found["bytes"]).collect();
+    assert_eq!(bytes, [10, 20]);
+    assert_eq!(
+        (&file[1]["path"], &file[1]["is_present"]),
+        (&"2026/price.txt".into(), &false.into())
+    );
+    assert_eq!(none.out, "Nothing has such a name.\n");
+    assert_eq!(growth["snapshots"], 3);
+    assert!(growth["places"].as_array().unwrap().iter().any(|place| place["name"] == "sales"));
+    let missing = shop.run(["history", "--table", "nowhere", "--key", "7"]);
+    assert_eq!((missing.code, missing.err.contains("SP0602")), (Some(2), true), "{}", missing.err);
+    let twofold = shop.run(["history", "--table", "sales", "--key", "7", "--key", "8"]);
+    assert!(twofold.err.contains("has 1 columns"), "{}", twofold.err);
+    assert_eq!(shop.run(["find", "a{b"]).code, Some(2));
+}
+
+/// Whether this machine can mount, which a container often cannot.
+fn can_mount() -> bool {
+    std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok()
+}
+
+#[test]
+fn a_mounted_moment_is_read_like_any_folder() {
+    if !can_mount() {
+        println!("skipped: this machine has no FUSE");
+        return;
+    }
+    let shop = Shop::open();
+    let long: String = (0..300_000).map(|number| format!("{number}\n")).collect();
+    shop.write("uploads/long.txt", &long);
+    let _ = shop.back_up(&[]);
+    shop.on_pos("DELETE FROM sales");
+    let _ = shop.back_up(&[]);
+    std::fs::create_dir(shop.path("past")).unwrap();
+    let dir = shop.path("past");
+
+    let mut child = shop.command(["mount", "all", dir.to_str().unwrap()]).spawn().unwrap();
+    let moments = until_mounted(&mut child, &dir);
+    let Some(moments) = moments else {
+        println!("skipped: nothing may be mounted here");
+        return;
+    };
+
+    let ids = shop.data(&["snapshots"]);
+    let first = ids.as_array().unwrap().iter().find(|made| made["parent"].is_null()).unwrap();
+    let first = &first["id"].as_str().unwrap()[..8];
+    let oldest = dir.join(moments.iter().find(|name| name.ends_with(first)).unwrap());
+    assert_eq!(std::fs::read_to_string(oldest.join("uploads/long.txt")).unwrap(), long);
+    assert_eq!(std::fs::read_to_string(oldest.join("uploads/sub/b.txt")).unwrap(), "second");
+    assert!(std::fs::write(oldest.join("uploads/a.txt"), "x").is_err());
+    let uri = format!("file:{}?immutable=1", oldest.join("pos.db").display());
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_URI;
+    let past = rusqlite::Connection::open_with_flags(uri, flags).unwrap();
+    let count: i64 = past.query_row("SELECT count(*) FROM sales", [], |row| row.get(0)).unwrap();
+    assert_eq!((moments.len(), count), (2, 100));
+    drop(past);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(std::fs::read_dir(&dir).unwrap().next().is_none());
+}
+
+/// The folders of the mounted moments; nothing if the machine refuses.
+fn until_mounted(child: &mut std::process::Child, dir: &std::path::Path) -> Option<Vec<String>> {
+    loop {
+        let names = std::fs::read_dir(dir).unwrap();
+        let mut names: Vec<String> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        if !names.is_empty() {
+            return Some(names);
+        }
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_mounted_on_is_said_so() {
+    let shop = Shop::open();
+    let _ = shop.back_up(&[]);
+
+    let ran = shop.run(["mount", "latest", shop.path("not there").to_str().unwrap()]);
+
+    assert_eq!((ran.code, ran.err.contains("SP0609")), (Some(1), true), "{}", ran.err);
+}

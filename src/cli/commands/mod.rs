@@ -7,12 +7,17 @@ mod diff;
 mod doctor;
 mod dump;
 mod forget;
+mod find;
+mod growth;
+mod history;
 mod init;
 mod key;
 mod live;
 mod ls;
 mod manual;
 mod mirror;
+#[cfg(feature = "mount")]
+mod mount;
 mod object;
 mod prune;
 mod pin;
@@ -41,6 +46,11 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
         Command::Ls(args) => ls::run(context, &args),
         Command::Dump(args) => dump::run(context, &args),
         Command::Diff(args) => diff::run(context, &args),
+        Command::History(args) => history::run(context, &args),
+        Command::Find(args) => find::run(context, &args),
+        Command::Growth(args) => growth::run(context, &args),
+        #[cfg(feature = "mount")]
+        Command::Mount(args) => mount::run(context, &args),
         Command::Sql(args) => sql::run(context, &args),
         Command::Tables(args) => tables::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),

@@ -173,12 +173,13 @@ fn ops_entry(error: &ops::Error) -> Entry {
         ops::Error::Moment(error) => moment_entry(error),
         ops::Error::Mirror(error) => mirror::entry(error),
         ops::Error::Past(error) => past::entry(error),
+        ops::Error::Mount(error) => past::mount_entry(error),
         ops::Error::Key(error) => key_entry(error),
         ops::Error::Live(error) => live::entry(error),
         ops::Error::Tree(tree::Error::Chunk(error)) => chunk_entry(error),
         ops::Error::Image(error) => image_entry(error),
         ops::Error::Tree(_) => corrupt_entry(),
-        ops::Error::Restore(files::Error::Pattern { .. }) => {
+        ops::Error::Restore(files::Error::Pattern { .. }) | ops::Error::Pattern { .. } => {
             Entry::new("SP0211", ExitCode::Usage).help("patterns are those of .gitignore")
         }
         ops::Error::Restore(_) => Entry::new("SP0401", ExitCode::Failed)

@@ -9,6 +9,7 @@
 pub mod btree;
 mod choose;
 mod error;
+pub mod history;
 pub mod live;
 pub mod names;
 mod query;
@@ -20,6 +21,7 @@ pub mod value;
 mod vfs;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -30,6 +32,7 @@ pub use choose::{ChosenImage, Moments, choose};
 pub use error::Error;
 pub use query::Answer;
 pub use terms::{TIMEOUT_DEFAULT, Terms};
+pub use vfs::in_rollback_mode;
 
 use crate::{
     chunk::Fetch,
@@ -102,6 +105,12 @@ impl PastDatabase {
     /// The pages of the main database.
     pub const fn pages(&self) -> &Arc<CachedImage> {
         &self.pages
+    }
+
+    /// The pages of the main database that were read so far, one by one; nothing if they were too
+    /// many to be kept. Whoever reads nothing but these finds the same answers.
+    pub fn pages_seen(&self) -> Option<BTreeSet<u32>> {
+        self.images().first().and_then(|(_, shelved)| shelved.seen())
     }
 
     /// Gives what runs next this much time.

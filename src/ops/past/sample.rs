@@ -10,11 +10,15 @@ use crate::{
     crypto::{keys::Keys, secret::Secret32},
     format::{
         image::{Image, Method},
-        record::Storage,
+        record::{DatabaseFacts, Outcome, Part, PartContent, PartKind, Storage, Totals},
+        samples,
     },
-    id::RepositoryId,
+    id::{RepositoryId, SnapshotId},
     ops::past::{PastDatabase, Terms},
-    repo::image::{ChangedPages, ImageReader, NewImage, build},
+    repo::{
+        Snapshot,
+        image::{ChangedPages, ImageReader, NewImage, build},
+    },
 };
 
 /// A store, and the images in it.
@@ -117,4 +121,26 @@ pub fn database(sql: &str) -> Vec<u8> {
     connection.execute_batch(sql).unwrap();
     drop(connection);
     std::fs::read(path).unwrap()
+}
+
+/// A snapshot with one database, whose id begins with this byte.
+pub fn snapshot(number: u8, part: &str, image: &Image) -> Snapshot {
+    let mut record = samples::record();
+    record.created = i64::from(number);
+    record.parts = vec![Part {
+        name: part.to_owned(),
+        kind: PartKind::Database,
+        sources: Vec::new(),
+        totals: Totals::default(),
+        problems: Vec::new(),
+        problem_count: 0,
+        gone: Vec::new(),
+        gone_count: 0,
+        content: PartContent::Database {
+            image: Box::new(image.clone()),
+            facts: Box::new(DatabaseFacts::default()),
+        },
+        outcome: Outcome::Complete,
+    }];
+    Snapshot { id: SnapshotId([number; 32]), record }
 }

@@ -5,7 +5,7 @@
 //! temporary files cannot be made, and nothing can be written.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     ffi::CString,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -31,6 +31,8 @@ pub const NAME: &str = "stillpoint-past";
 const VERSION_BYTES: [u64; 2] = [18, 19];
 const WAL_VERSION: u8 = 2;
 const ROLLBACK_VERSION: u8 = 1;
+/// A statement that reads more pages than this was no lookup.
+const SEEN_MAX: usize = 10_000;
 
 static SHELF: OnceLock<Result<Shelf, i32>> = OnceLock::new();
 
@@ -52,6 +54,18 @@ struct PastImage {
     pages: Arc<CachedImage>,
     /// Why a page could not be read, the first time; SQLite has no words for it.
     failure: Mutex<Option<image::Error>>,
+    /// The pages that SQLite has read; nothing once they are too many to be kept.
+    seen: Mutex<Option<BTreeSet<u32>>>,
+}
+
+/// Makes a piece of an image that of a database in rollback mode.
+pub fn in_rollback_mode(offset: u64, piece: &mut [u8]) {
+    for place in VERSION_BYTES {
+        let byte = place.checked_sub(offset).and_then(|at| piece.get_mut(at as usize));
+        if let Some(byte) = byte.filter(|byte| **byte == WAL_VERSION) {
+            *byte = ROLLBACK_VERSION;
+        }
+    }
 }
 
 /// Puts an image where SQLite finds it.
@@ -59,7 +73,8 @@ pub fn shelve(pages: Arc<CachedImage>) -> Result<Shelved, Error> {
     let shelf = SHELF.get_or_init(register).clone();
     let shelf = shelf.map_err(|code| Error::NoFileSystem { code })?;
     let name = format!("/{}", shelf.next.fetch_add(1, Relaxed));
-    let image = Arc::new(PastImage { pages, failure: Mutex::default() });
+    let seen = Mutex::new(Some(BTreeSet::new()));
+    let image = Arc::new(PastImage { pages, failure: Mutex::default(), seen });
     let _ = shelf.images().insert(name.clone(), Arc::clone(&image));
     Ok(Shelved { name, shelf, image })
 }
@@ -90,6 +105,13 @@ impl Shelved {
     }
 }
 
+impl Shelved {
+    /// The pages that SQLite has read so far; nothing if they were too many to be kept.
+    pub fn seen(&self) -> Option<BTreeSet<u32>> {
+        self.image.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 impl Drop for Shelved {
     fn drop(&mut self) {
         let _ = self.shelf.images().remove(&self.name);
@@ -99,13 +121,22 @@ impl Drop for Shelved {
 impl PastImage {
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<usize, image::Error> {
         let read = self.pages.read_at(offset, into)?;
-        for place in VERSION_BYTES {
-            let byte = place.checked_sub(offset).and_then(|at| into[..read].get_mut(at as usize));
-            if let Some(byte) = byte.filter(|byte| **byte == WAL_VERSION) {
-                *byte = ROLLBACK_VERSION;
+        self.note(offset);
+        in_rollback_mode(offset, &mut into[..read]);
+        Ok(read)
+    }
+}
+
+impl PastImage {
+    fn note(&self, offset: u64) {
+        let page_bytes = u64::from(self.pages.reader().image().page_bytes).max(1);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pages) = seen.as_mut() {
+            let _ = pages.insert((offset / page_bytes) as u32 + 1);
+            if pages.len() > SEEN_MAX {
+                *seen = None;
             }
         }
-        Ok(read)
     }
 }
 

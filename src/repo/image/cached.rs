@@ -1,8 +1,8 @@
 //! One stored image as a file that is read here and there: base groups are kept a while.
 
 use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
@@ -14,12 +14,24 @@ use crate::{
 /// Base groups that are kept, in bytes: of the usual size, 64 of them.
 const KEPT_BYTES_MAX: usize = 16 * MIB;
 
+/// Single pages that are kept, in bytes.
+const PAGES_BYTES_MAX: usize = 8 * MIB;
+
 /// An opened image with a bounded cache; shared between threads.
 ///
-/// Without it every page would verify the whole group that it lies in again.
+/// Without it every page would verify the whole group that it lies in again, and put its patches
+/// together.
 pub struct CachedImage {
     reader: ImageReader,
     kept: Mutex<Kept>,
+    pages: Mutex<KeptPages>,
+}
+
+/// The pages that were asked for last; of two halves, the older one goes at once.
+#[derive(Default)]
+struct KeptPages {
+    young: HashMap<u32, Arc<Vec<u8>>>,
+    old: HashMap<u32, Arc<Vec<u8>>>,
 }
 
 /// The groups that were asked for last, the newest first.
@@ -31,7 +43,7 @@ struct Kept {
 
 impl CachedImage {
     pub fn new(reader: ImageReader) -> Self {
-        Self { reader, kept: Mutex::default() }
+        Self { reader, kept: Mutex::default(), pages: Mutex::default() }
     }
 
     /// The image below.
@@ -46,7 +58,17 @@ impl CachedImage {
     }
 
     /// Returns a page, counted from 1.
-    pub fn page(&self, number: u32) -> Result<Vec<u8>, Error> {
+    pub fn page(&self, number: u32) -> Result<Arc<Vec<u8>>, Error> {
+        if let Some(page) = self.pages().get(number) {
+            return Ok(page);
+        }
+        let page = Arc::new(self.assemble_page(number)?);
+        let count_max = PAGES_BYTES_MAX / 2 / page.len().max(1);
+        self.pages().keep(number, Arc::clone(&page), count_max);
+        Ok(page)
+    }
+
+    fn assemble_page(&self, number: u32) -> Result<Vec<u8>, Error> {
         let index = self.reader.group_index(number);
         let kept = self.lock().get(index);
         let was_kept = kept.is_some();
@@ -79,8 +101,25 @@ impl CachedImage {
         Ok(done)
     }
 
+    fn pages(&self) -> MutexGuard<'_, KeptPages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeptPages {
+    fn get(&mut self, number: u32) -> Option<Arc<Vec<u8>>> {
+        self.young.get(&number).or_else(|| self.old.get(&number)).cloned()
+    }
+
+    fn keep(&mut self, number: u32, page: Arc<Vec<u8>>, count_max: usize) {
+        if self.young.len() >= count_max {
+            self.old = std::mem::take(&mut self.young);
+        }
+        let _ = self.young.insert(number, page);
     }
 }
 

@@ -1,8 +1,8 @@
-//! Which pages of two images differ, reading only those that may.
+//! Which pages of two images may differ, told by where they lie.
 
 use crate::{
     format::page_chunk::Older,
-    repo::image::{Error, ImageReader},
+    repo::image::ImageReader,
 };
 
 impl ImageReader {
@@ -54,26 +54,5 @@ impl ImageReader {
             (Ok(Older::Base), Ok(Older::Base)) => is_same_group,
             _ => false,
         }
-    }
-
-    /// Counts the pages of this image that are not as they were in the older one.
-    pub fn count_changed_since(&self, older: &Self) -> Result<u32, Error> {
-        let (image, before) = (self.image(), older.image());
-        if image.page_bytes != before.page_bytes {
-            return Ok(image.page_count);
-        }
-        let mut changed = image.page_count.saturating_sub(before.page_count);
-        let (mut group, mut older_group) = (self.group_of(1), older.group_of(1));
-        for page in self.may_differ(older) {
-            if !group.is_of(page) {
-                group = self.group_of(page);
-            }
-            if !older_group.is_of(page) {
-                older_group = older.group_of(page);
-            }
-            let page_now = self.versions(page, &group)?.into_page();
-            changed += u32::from(page_now != older.versions(page, &older_group)?.into_page());
-        }
-        Ok(changed)
     }
 }

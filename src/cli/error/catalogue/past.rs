@@ -1,7 +1,10 @@
 //! What can go wrong when a past database is asked.
 
 use super::{Entry, NOTHING_CHANGED, image_entry};
-use crate::{cli::exit_code::ExitCode, ops::past};
+use crate::{
+    cli::exit_code::ExitCode,
+    ops::{mount, past},
+};
 
 const RESTORE: &str = "stillpoint restore SNAP:DB --target DIR";
 
@@ -40,5 +43,18 @@ pub(super) fn entry(error: &past::Error) -> Entry {
             .effect("the backups are not affected")
             .command("restore the database, and ask it there", RESTORE),
         _ => usage("SP0602"),
+    }
+}
+
+/// Puts into words why nothing was mounted.
+pub(super) fn mount_entry(error: &mount::Error) -> Entry {
+    match error {
+        mount::Error::NotMounted { .. } => Entry::new("SP0609", ExitCode::Failed)
+            .effect(NOTHING_CHANGED)
+            .help("the folder must exist, be empty, and belong to you; /dev/fuse must be there")
+            .command("install what mounts for users", "apt install fuse3")
+            .command("or restore what you need", "stillpoint restore SNAP --target DIR"),
+        mount::Error::Image(error) => image_entry(error),
+        _ => Entry::new("SP0610", ExitCode::Failed).effect("the backups are not affected"),
     }
 }

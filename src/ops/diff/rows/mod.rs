@@ -15,6 +15,7 @@ mod side;
 
 use std::ops::ControlFlow;
 
+use rayon::prelude::*;
 pub use schema::{Key, Object, Schema, Table};
 pub use script::script;
 pub use side::Side;
@@ -32,6 +33,8 @@ use lookup::Lookup;
 
 /// More changed pages than this part of all: the trees have too little in common to look for it.
 const SHARED_PART: u32 = 2;
+/// Pages that the caches of both sides can hold.
+const PAGES_WARMED_MAX: usize = 1000;
 
 /// How a row differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,10 +214,26 @@ fn alike(older: &btree::Pages, newer: &btree::Pages) -> Result<Alike, Error> {
     }
     let changed = newer.image().reader().may_differ(older.image().reader());
     let is_too_much = changed.len() as u64 * u64::from(SHARED_PART) > u64::from(common);
-    if is_too_much || !leaves_tell_all(older, newer, &changed)? {
+    if is_too_much {
+        return Ok(nothing);
+    }
+    warm(older, newer, &changed)?;
+    if !leaves_tell_all(older, newer, &changed)? {
         return Ok(nothing);
     }
     Ok(Alike { may_differ: Some(PageSet::of(common, &changed)), common })
+}
+
+/// Reads changed pages on all cores, those of one base group together, so that they are at hand
+/// for what follows.
+fn warm(older: &btree::Pages, newer: &btree::Pages, changed: &[u32]) -> Result<(), Error> {
+    let group_pages = newer.image().reader().image().group_pages.max(1);
+    let first = &changed[..changed.len().min(PAGES_WARMED_MAX)];
+    first
+        .par_chunk_by(|a, b| (a - 1) / group_pages == (b - 1) / group_pages)
+        .flatten_iter()
+        .try_for_each(|page| older.bytes(*page).and(newer.bytes(*page)).map(drop))?;
+    Ok(())
 }
 
 #[cfg(test)]

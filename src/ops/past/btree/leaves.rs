@@ -3,6 +3,8 @@
 //! Interior pages are few, and all are read; pages below them that lie in both trees and are alike
 //! are not. So the walk costs what changed, and one page in some hundred of the rest.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use crate::ops::past::btree::{Error, PageSet, Pages, TREE_DEPTH_MAX, malformed};
@@ -63,11 +65,13 @@ pub fn differing_pages(
             return Ok(Differing { older: older.finish(&shared), newer: newer.finish(&shared) });
         }
         let (above, below) = (older.height >= newer.height, newer.height >= older.height);
+        // What both have is read once.
+        let mut known = HashMap::new();
         if above {
-            older.descend(&shared, alike)?;
+            older.descend(&shared, alike, &mut known)?;
         }
         if below {
-            newer.descend(&shared, alike)?;
+            newer.descend(&shared, alike, &mut known)?;
         }
     }
 }
@@ -78,7 +82,7 @@ pub fn all_pages(pages: &Pages, root: u32) -> Result<Vec<u32>, Error> {
     let mut front = Front::new(pages, root)?;
     let shared = PageSet::new(0);
     while front.height > 0 {
-        front.descend(&shared, &nothing)?;
+        front.descend(&shared, &nothing, &mut HashMap::new())?;
     }
     Ok(front.finish(&shared))
 }
@@ -114,19 +118,33 @@ impl<'a> Front<'a> {
     }
 
     /// Goes down one level. Below a shared page, leaves that are alike are left out.
-    fn descend(&mut self, shared: &PageSet, alike: &Alike) -> Result<(), Error> {
+    fn descend(
+        &mut self,
+        shared: &PageSet,
+        alike: &Alike,
+        known: &mut HashMap<u32, Vec<u32>>,
+    ) -> Result<(), Error> {
         let level = std::mem::take(&mut self.level);
         self.height -= 1;
         for window in level.chunks(WINDOW_PAGES) {
-            for (page, children) in window.iter().zip(self.read_children(window)?) {
+            let unknown: Vec<u32> =
+                window.iter().filter(|page| !known.contains_key(page)).copied().collect();
+            let mut read: HashMap<u32, Vec<u32>> =
+                unknown.iter().copied().zip(self.read_children(&unknown)?).collect();
+            for page in window {
                 let is_shared = shared.contains(*page);
+                let children = read.remove(page).or_else(|| known.remove(page));
+                let mut children = children.unwrap_or_default();
+                if is_shared && self.height == 0 {
+                    children.retain(|child| !alike.has(*child));
+                }
+                if is_shared {
+                    let _ = known.insert(*page, children.clone());
+                }
                 if !is_shared && !self.is_table {
                     self.holds_rows.push(*page);
                 }
                 for child in children {
-                    if is_shared && self.height == 0 && alike.has(child) {
-                        continue;
-                    }
                     if !self.entered.insert(child) {
                         return Err(malformed(
                             *page,

@@ -80,7 +80,7 @@ impl Pages {
     }
 
     /// Returns the bytes of a page that another page names.
-    pub fn bytes(&self, number: u32) -> Result<Vec<u8>, Error> {
+    pub fn bytes(&self, number: u32) -> Result<Arc<Vec<u8>>, Error> {
         if number == 0 || number > self.page_count {
             return Err(malformed(number, "there is no such page"));
         }

@@ -1,5 +1,7 @@
 //! One page of a b-tree.
 
+use std::sync::Arc;
+
 use crate::ops::past::btree::{Error, Payload, malformed, payload::local_bytes};
 
 /// What a page is.
@@ -15,7 +17,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Page {
     number: u32,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     kind: Kind,
     usable_bytes: usize,
     /// Where the places of the cells begin.
@@ -58,7 +60,7 @@ impl Kind {
 }
 
 impl Page {
-    pub fn parse(number: u32, bytes: Vec<u8>, usable_bytes: usize) -> Result<Self, Error> {
+    pub fn parse(number: u32, bytes: Arc<Vec<u8>>, usable_bytes: usize) -> Result<Self, Error> {
         let refuse = |why| Err(malformed(number, why));
         // The file's own header comes before that of page 1.
         let head = if number == 1 { 100 } else { 0 };

@@ -31,10 +31,12 @@ pub fn compare(a: &[u8], b: &[u8]) -> Compared {
     };
     // A record that ends earlier stands for the default values of what follows.
     let differs = left.iter().zip(&right).any(|(left, right)| {
-        let has_one_form = |column: &Column| column.serial == 0 || column.serial >= 12;
-        let is_alike =
-            left.serial == right.serial && a[left.bytes.clone()] == b[right.bytes.clone()];
-        !is_alike && (has_one_form(left) || has_one_form(right))
+        let (before, now) = (&a[left.bytes.clone()], &b[right.bytes.clone()]);
+        match (number(left.serial, before), number(right.serial, now)) {
+            // A real column stores whole numbers as integers.
+            (Some(before), Some(now)) => before != now,
+            _ => left.serial != right.serial || before != now,
+        }
     });
     if differs { Compared::Different } else { Compared::MayBeSame }
 }
@@ -99,6 +101,17 @@ fn value(serial: u64, bytes: &[u8], encoding: Encoding) -> Value {
         7 => Value::Real(f64::from_bits(integer(bytes).cast_unsigned())),
         _ if serial.is_multiple_of(2) => Value::Blob(bytes.to_vec()),
         _ => Value::Text(text_of(bytes, encoding)),
+    }
+}
+
+/// A number as a column of any kind may mean it.
+fn number(serial: u64, bytes: &[u8]) -> Option<f64> {
+    match serial {
+        7 => Some(f64::from_bits(integer(bytes).cast_unsigned())),
+        8 => Some(0.0),
+        9 => Some(1.0),
+        1..=6 => Some(integer(bytes) as f64),
+        _ => None,
     }
 }
 
