@@ -8,6 +8,7 @@
 
 pub mod file;
 pub mod real;
+mod spread;
 pub mod tree;
 pub mod uninterrupted;
 
@@ -20,6 +21,7 @@ use std::{
 };
 
 pub use real::RealDisk;
+pub use spread::Spread;
 pub use uninterrupted::Uninterrupted;
 
 /// An open folder.
@@ -107,6 +109,11 @@ pub trait Disk: Send + Sync {
 
     fn open_dir(&self, at: &Dir, name: &OsStr) -> io::Result<Dir>;
     fn create_dir(&self, at: &Dir, name: &OsStr, mode: u32) -> io::Result<()>;
+    /// Says how the folders that are made in this one had best lie on the disk. A hint, which most
+    /// file systems have no use for.
+    fn spread(&self, _dir: &Dir, _spread: Spread) -> io::Result<()> {
+        Ok(())
+    }
     fn list(&self, at: &Dir) -> io::Result<Vec<OsString>>;
     fn stat(&self, at: &Dir, name: &OsStr) -> io::Result<Stat>;
     fn stat_file(&self, file: &File) -> io::Result<Stat>;

@@ -25,7 +25,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Dir, Disk, FileKind, Handle, Replace, Special, Stat};
+use super::{Dir, Disk, FileKind, Handle, Replace, Special, Spread, Stat, spread};
 
 /// The machine's own file systems.
 #[derive(Debug, Default, Clone, Copy)]
@@ -49,6 +49,10 @@ impl Disk for RealDisk {
 
     fn create_dir(&self, at: &Dir, name: &OsStr, mode: u32) -> io::Result<()> {
         Ok(rustix::fs::mkdirat(&at.0, component(name)?, Mode::from_raw_mode(mode))?)
+    }
+
+    fn spread(&self, dir: &Dir, spread: Spread) -> io::Result<()> {
+        spread::set(dir, spread)
     }
 
     fn list(&self, at: &Dir) -> io::Result<Vec<OsString>> {

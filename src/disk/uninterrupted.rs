@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use super::{Dir, Disk, Handle, Replace, Special, Stat};
+use super::{Dir, Disk, Handle, Replace, Special, Spread, Stat};
 
 /// A disk whose calls are repeated when a signal interrupts them.
 ///
@@ -42,6 +42,10 @@ impl<D: Disk> Disk for Uninterrupted<D> {
 
     fn create_dir(&self, at: &Dir, name: &OsStr, mode: u32) -> io::Result<()> {
         repeat(|| self.0.create_dir(at, name, mode))
+    }
+
+    fn spread(&self, dir: &Dir, spread: Spread) -> io::Result<()> {
+        repeat(|| self.0.spread(dir, spread))
     }
 
     fn list(&self, at: &Dir) -> io::Result<Vec<OsString>> {

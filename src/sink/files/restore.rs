@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    disk::{Dir, Handle},
+    disk::{Dir, Handle, Spread},
     format::node::{Content, Entry},
     limits::MIB,
     sink::files::{
@@ -175,6 +175,9 @@ impl<'a> Restore<'a> {
             return self.would_finish(opened, path, entry, choice);
         }
         let Some(dir) = opened.dir.as_ref() else { return };
+        if opened.is_new {
+            let _ = self.sink.disk.spread(dir, Spread::Together);
+        }
         let is_ours = opened.is_new || choice == Choice::Take && self.overwrites();
         let differs = || match self.sink.disk.stat_dir(dir) {
             Ok(stat) => self.metadata_differs(&stat, entry),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    disk::{Dir, FileKind, Handle, Stat},
+    disk::{Dir, FileKind, Handle, Spread, Stat},
     sink::files::{
         Overwrite,
         failure::Trouble,
@@ -96,6 +96,8 @@ impl Restore<'_> {
         }
         self.sink.disk.create_dir(at, name, UNFINISHED_MODE)?;
         let dir = self.sink.disk.open_dir(at, name)?;
+        // A hint that could not be given costs time only.
+        let _ = self.sink.disk.spread(&dir, Spread::Apart);
         Ok(Opened { dir: Some(dir), ..Opened::planned() })
     }
 
