@@ -37,6 +37,12 @@ const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 const FILE_FLAGS: OFlags =
     OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
+/// Longest write that the kernel is asked for at once. It looks for free memory in one stretch as
+/// long as the write, and moves other memory out of the way to make one: with 24 GB in small pieces
+/// that took half of the time in which a database was restored. Stretches of this length (order 3)
+/// are always there, and cost a tenth more system calls' time where memory is free.
+const WRITE_BYTES_MAX: usize = 32 << 10;
+
 impl Disk for RealDisk {
     fn open_root(&self, path: &Path) -> io::Result<Dir> {
         Ok(Dir(rustix::fs::open(path, DIR_FLAGS, Mode::empty())?))
@@ -124,7 +130,17 @@ impl Disk for RealDisk {
     }
 
     fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        file.write_at(bytes, offset)
+        let mut written = 0;
+        for piece in bytes.chunks(WRITE_BYTES_MAX) {
+            match file.write_at(piece, offset + written as u64) {
+                Ok(now) if now < piece.len() => return Ok(written + now),
+                Ok(now) => written += now,
+                // The next call meets the error again.
+                Err(_) if written > 0 => return Ok(written),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
     }
 
     fn set_len(&self, file: &File, bytes: u64) -> io::Result<()> {
