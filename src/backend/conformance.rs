@@ -15,6 +15,7 @@ pub fn check(backend: &dyn Backend) {
     pieces_join_whatever_their_sizes(backend);
     an_absent_object_is_missing(backend);
     deleting_is_final_and_may_be_repeated(backend);
+    what_is_set_aside_is_kept_under_its_former_name(backend);
     of_many_writers_of_one_name_one_wins(backend);
 }
 
@@ -146,6 +147,22 @@ fn deleting_is_final_and_may_be_repeated(backend: &dyn Backend) {
     assert_eq!(backend.get(&other, 4).unwrap(), b"kept");
     backend.put_new(&name, &[b"back"]).unwrap();
     assert_eq!(backend.get_range(&name, 0..4).unwrap(), b"back");
+}
+
+fn what_is_set_aside_is_kept_under_its_former_name(backend: &dyn Backend) {
+    let name = pack(8);
+    let aside = |turn| ObjectName::Quarantined { former: Box::new(name.clone()), turn };
+    for (turn, content) in [(1, b"first"), (2, b"other")] {
+        backend.put_new(&name, &[content]).unwrap();
+
+        assert_eq!(backend.set_aside(&name).unwrap(), Some(aside(turn)));
+
+        assert!(matches!(backend.get(&name, 5), Err(Error::Missing { .. })));
+        assert_eq!(backend.get(&aside(turn), 5).unwrap(), content);
+        let listed = Listed { name: aside(turn), bytes: 5 };
+        assert!(backend.list(Folder::Quarantine).unwrap().objects.contains(&listed));
+    }
+    assert_eq!(backend.set_aside(&name).unwrap(), None);
 }
 
 fn of_many_writers_of_one_name_one_wins(backend: &dyn Backend) {

@@ -18,7 +18,7 @@ use std::{
 };
 
 use super::{Backend, Error, Folder, Listed, Listing, ObjectName};
-use crate::disk::{Dir, Disk, FileKind, file, read_exact_at, tree};
+use crate::disk::{Dir, Disk, FileKind, Replace, file, read_exact_at, tree};
 
 const DIR_MODE: u32 = 0o700;
 const OBJECT_MODE: u32 = 0o400;
@@ -215,6 +215,26 @@ impl LocalBackend {
         self.disk.sync_dir(&dir)
     }
 
+    /// Renames, so that also a file that cannot be read, or a disk that is full, is no obstacle.
+    fn rename_aside(&self, name: &ObjectName) -> io::Result<Option<ObjectName>> {
+        let from = self.open_folder(name.folder())?;
+        let to = self.folder_for_writing(Folder::Quarantine)?;
+        let old = name.file_name();
+        for aside in super::quarantine_names(name) {
+            let new = aside.file_name();
+            match self.disk.rename(&from, old.as_ref(), &to, new.as_ref(), Replace::No) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                other => other?,
+            }
+            // The new name first: between the two it has both rather than none.
+            self.disk.sync_dir(&to)?;
+            self.disk.sync_dir(&from)?;
+            return Ok(Some(aside));
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
     fn missing(&self, name: &ObjectName) -> Error {
         Error::Missing { name: name.clone(), place: self.place() }
     }
@@ -296,6 +316,18 @@ impl Backend for LocalBackend {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => {
                 removed.map_err(|source| failed("delete", &name.to_string(), &self.path, source))
+            }
+        }
+    }
+
+    fn set_aside(&self, name: &ObjectName) -> Result<Option<ObjectName>, Error> {
+        drop(self.take_open_pack(name));
+        match self.rename_aside(name) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                super::set_aside_by_copying(self, name)
+            }
+            moved => {
+                moved.map_err(|source| failed("set aside", &name.to_string(), &self.path, source))
             }
         }
     }

@@ -17,6 +17,11 @@ use std::{fmt, ops::Range, time::Duration};
 pub use name::{Folder, ObjectName};
 pub use set_up::SetUp;
 
+use crate::limits::PACK_BYTES_MAX;
+
+/// How often one name is set aside; it takes as many damages.
+const QUARANTINE_TURNS_MAX: u32 = 1000;
+
 /// A store of immutable objects.
 ///
 /// Promises: what [`put_new`](Backend::put_new) reported is complete and durable, and every later
@@ -55,6 +60,17 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Removes the object, durable on return; absent already is success.
     fn delete(&self, name: &ObjectName) -> Result<(), Error>;
+
+    /// Moves an object to `quarantine/`, durable on return, and returns its name there. Nothing if
+    /// it was absent, or had no byte that could be kept. May be repeated after any error.
+    ///
+    /// A step between leaves the object under both names.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if it is larger than any object may be; it is where it was then.
+    fn set_aside(&self, name: &ObjectName) -> Result<Option<ObjectName>, Error> {
+        set_aside_by_copying(self, name)
+    }
 
     /// Free space in bytes, where the backend can tell.
     fn free_bytes(&self) -> Result<Option<u64>, Error>;
@@ -99,6 +115,44 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// [`Error::Unproven`] if what came back is not what was sent.
     fn prove(&self) -> Result<Capabilities, Error> {
         Ok(self.capabilities())
+    }
+}
+
+/// Copies an object to `quarantine/` and deletes it.
+pub fn set_aside_by_copying<B: Backend + ?Sized>(
+    backend: &B,
+    name: &ObjectName,
+) -> Result<Option<ObjectName>, Error> {
+    let bytes = match backend.get(name, PACK_BYTES_MAX) {
+        Err(Error::Missing { .. }) => return backend.delete(name).map(|()| None),
+        other => other?,
+    };
+    for aside in quarantine_names(name) {
+        match backend.put_new(&aside, &[&bytes]) {
+            // From an attempt that did not come to deleting.
+            Err(Error::Exists { .. }) if holds(backend, &aside, &bytes)? => {}
+            Err(Error::Exists { .. }) => continue,
+            other => other?,
+        }
+        backend.delete(name)?;
+        return Ok(Some(aside));
+    }
+    Err(Error::Exists { name: name.clone(), place: backend.place() })
+}
+
+/// The names that an object may get in `quarantine/`, in the order in which they are tried.
+pub fn quarantine_names(name: &ObjectName) -> impl Iterator<Item = ObjectName> {
+    let former = Box::new(name.clone());
+    (1..=QUARANTINE_TURNS_MAX)
+        .map(move |turn| ObjectName::Quarantined { former: former.clone(), turn })
+}
+
+/// Whether the object is these bytes.
+fn holds<B: Backend + ?Sized>(backend: &B, name: &ObjectName, bytes: &[u8]) -> Result<bool, Error> {
+    match backend.get(name, bytes.len() as u64) {
+        Ok(found) => Ok(found == bytes),
+        Err(Error::OutOfRange { .. } | Error::Missing { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -79,16 +79,35 @@ impl Copy {
 /// The name of one object; every value is a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectName {
-    Descriptor { generation: u32, copy: Copy },
-    Slot { id: ObjectId, copy: Copy },
-    Ring { generation: u32, id: ObjectId, copy: Copy },
+    Descriptor {
+        generation: u32,
+        copy: Copy,
+    },
+    Slot {
+        id: ObjectId,
+        copy: Copy,
+    },
+    Ring {
+        generation: u32,
+        id: ObjectId,
+        copy: Copy,
+    },
     Pack(PackId),
-    Index { sequence: u64, id: ObjectId },
+    Index {
+        sequence: u64,
+        id: ObjectId,
+    },
     Pending(SnapshotId),
     Snapshot(SnapshotId),
     Tombstone(ObjectId),
     Forgotten(ObjectId),
     Pinned(ObjectId),
+    /// An object that a repair set aside, under its former name; a name may be set aside more than
+    /// once.
+    Quarantined {
+        former: Box<ObjectName>,
+        turn: u32,
+    },
 }
 
 impl ObjectName {
@@ -104,6 +123,7 @@ impl ObjectName {
             Self::Tombstone(_) => Folder::Tombstones,
             Self::Forgotten(_) => Folder::Forgotten,
             Self::Pinned(_) => Folder::Pinned,
+            Self::Quarantined { .. } => Folder::Quarantine,
         }
     }
 
@@ -119,6 +139,10 @@ impl ObjectName {
             Self::Index { sequence, id } => format!("{sequence:016x}-{id}"),
             Self::Pending(id) | Self::Snapshot(id) => id.to_string(),
             Self::Tombstone(id) | Self::Forgotten(id) | Self::Pinned(id) => id.to_string(),
+            Self::Quarantined { former, turn } => {
+                let former = format!("{}-{}", former.folder().as_str(), former.file_name());
+                if *turn == 1 { former } else { format!("{former}~{turn}") }
+            }
         }
     }
 
@@ -152,7 +176,7 @@ impl ObjectName {
             Folder::Tombstones => file_name.parse().ok().map(Self::Tombstone),
             Folder::Forgotten => file_name.parse().ok().map(Self::Forgotten),
             Folder::Pinned => file_name.parse().ok().map(Self::Pinned),
-            Folder::Quarantine => None,
+            Folder::Quarantine => parse_quarantined(file_name),
         }
     }
 }
@@ -161,6 +185,20 @@ impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.folder().as_str(), self.file_name())
     }
+}
+
+fn parse_quarantined(file_name: &str) -> Option<ObjectName> {
+    let (former, turn) = match file_name.split_once('~') {
+        Some((former, turn)) => {
+            let number = turn.parse().ok().filter(|number: &u32| *number > 1)?;
+            (former, Some(number).filter(|number| number.to_string() == turn)?)
+        }
+        None => (file_name, 1),
+    };
+    let (folder, name) = former.split_once('-')?;
+    let folder = Folder::ALL.into_iter().find(|known| known.as_str() == folder)?;
+    let former = ObjectName::parse(folder, name).filter(|_| folder != Folder::Quarantine)?;
+    Some(ObjectName::Quarantined { former: Box::new(former), turn })
 }
 
 fn parse_key(file_name: &str) -> Option<ObjectName> {
@@ -209,7 +247,12 @@ mod tests {
             ObjectName::Forgotten(id),
             ObjectName::Pinned(id),
         ];
-        for name in names {
+        let set_aside = |former: &ObjectName, turn| ObjectName::Quarantined {
+            former: Box::new(former.clone()),
+            turn,
+        };
+        let quarantined = names.iter().flat_map(|name| [set_aside(name, 1), set_aside(name, 12)]);
+        for name in quarantined.chain(names.clone()) {
             assert_eq!(ObjectName::parse(name.folder(), &name.file_name()), Some(name));
         }
     }
@@ -218,6 +261,14 @@ mod tests {
     fn foreign_names_are_no_objects() {
         for name in ["", ".tmp-1", "00000001.3", "0000001.1", "0000000G.1", "00000001.1.1"] {
             assert_eq!(ObjectName::parse(Folder::Descriptor, name), None, "{name}");
+        }
+        let id = "a5".repeat(32);
+        for name in ["packs", "quarantine-packs-", "packs-a5", "packs_", "x-"] {
+            assert_eq!(ObjectName::parse(Folder::Quarantine, &format!("{name}{id}~")), None);
+        }
+        for turn in ["~", "~0", "~1", "~02", "~2~3", "~x"] {
+            let name = format!("packs-{id}{turn}");
+            assert_eq!(ObjectName::parse(Folder::Quarantine, &name), None, "{name}");
         }
     }
 }

@@ -8,6 +8,7 @@ mod key;
 mod mirror;
 mod past;
 mod prune;
+mod repair;
 mod restore;
 mod values;
 
@@ -28,6 +29,7 @@ pub use mirror::{
 pub use past::MountArgs;
 pub use past::{FindArgs, GrowthArgs, HistoryArgs, SchemaArgs, SqlArgs, TablesArgs};
 pub use prune::PruneArgs;
+pub use repair::{RepairArg, RepairArgs};
 pub use restore::{InPlaceArgs, OverwriteArg, RestoreArgs, UndoArgs};
 pub use values::NamedPath;
 
@@ -166,6 +168,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Remove what no snapshot needs, beside backups that go on
     Prune(PruneArgs),
+    /// Make a damaged repository whole again, as far as possible: first a plan, then the work
+    Repair(RepairArgs),
     /// Build the local index again from the repository
     RebuildIndex,
     /// Who can open the repository: passphrases, key files, recovery sheets
@@ -338,6 +342,7 @@ impl Command {
             Self::Unpin(_) => "unpin",
             Self::Check(_) => "check",
             Self::Prune(_) => "prune",
+            Self::Repair(_) => "repair",
             Self::RebuildIndex => "rebuild-index",
             Self::Key(_) => "key",
             Self::Mirror(_) => "mirror",
@@ -373,6 +378,7 @@ impl Command {
                 | Self::Unpin(_)
                 | Self::Check(_)
                 | Self::Prune(_)
+                | Self::Repair(_)
                 | Self::RebuildIndex
         )
     }

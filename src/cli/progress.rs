@@ -235,6 +235,7 @@ fn sentence(phase: Phase, item: &str) -> String {
         Phase::Move => "moving what is in use",
         Phase::Delete => "removing what is not",
         Phase::Forget => "forgetting",
+        Phase::Repair => "repairing",
     };
     // The disk is waited for as a whole, whatever was written to it.
     let is_whole = item.is_empty() || phase == Phase::Sync;

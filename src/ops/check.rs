@@ -13,6 +13,7 @@ use crate::{
     ops::{
         Error,
         event::{Event, Meter, Observer, Phase},
+        words,
     },
     repo::{
         Repository,
@@ -74,28 +75,46 @@ pub fn check(
     program: &Path,
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
+    let mut report = examine(repo, depth, observer, &mut |_| {})?;
+    if depth == Depth::Data {
+        let snapshots = repo.snapshots()?.snapshots;
+        images::check(repo, &snapshots, program, &mut report, observer)?;
+    }
+    Ok(report)
+}
+
+/// Checks everything but what SQLite thinks of database images; `hear` is told each finding first.
+pub fn examine(
+    repo: &Repository,
+    depth: Depth,
+    observer: &dyn Observer,
+    hear: &mut dyn FnMut(&CheckEvent),
+) -> Result<Report, Error> {
     observer.observe(&Event::Phase { phase: Phase::Check, item: String::new() });
     let mut report = Report::default();
     let clock = &*repo.environment().clock;
     let mut meter = Meter::new(observer, clock);
     let mut losses = Losses::default();
-    check::run(repo, depth, &mut |event| match event {
-        CheckEvent::Plan { packs, bytes, bytes_to_read } => {
-            (report.packs, report.bytes, report.bytes_read) = (packs, bytes, bytes_to_read);
-            meter = Meter::new(observer, clock).with_totals(bytes, packs);
+    check::run(repo, depth, &mut |event| {
+        hear(&event);
+        match event {
+            CheckEvent::Plan { packs, bytes, bytes_to_read } => {
+                (report.packs, report.bytes, report.bytes_read) = (packs, bytes, bytes_to_read);
+                meter = Meter::new(observer, clock).with_totals(bytes, packs);
+            }
+            CheckEvent::ReadSoFar { oldest, never } => {
+                (report.oldest_read, report.packs_never_read) = (oldest, never);
+            }
+            CheckEvent::Affected { snapshot, part, path, why } => {
+                losses.add(snapshot, (part, path), why);
+            }
+            CheckEvent::AffectedBesides { count } => report.affected += count,
+            CheckEvent::Progress { bytes } => meter.add(bytes, 1, b""),
+            CheckEvent::Note { text } => {
+                observer.observe(&Event::Warning { item: String::new(), message: text });
+            }
+            found => tell(found, &mut report, observer),
         }
-        CheckEvent::ReadSoFar { oldest, never } => {
-            (report.oldest_read, report.packs_never_read) = (oldest, never);
-        }
-        CheckEvent::Affected { snapshot, part, path, why } => {
-            losses.add(snapshot, (part, path), why);
-        }
-        CheckEvent::AffectedBesides { count } => report.affected += count,
-        CheckEvent::Progress { bytes } => meter.add(bytes, 1, b""),
-        CheckEvent::Note { text } => {
-            observer.observe(&Event::Warning { item: String::new(), message: text });
-        }
-        found => tell(found, &mut report, observer),
     })?;
     let snapshots = repo.snapshots()?.snapshots;
     report.snapshots = snapshots.len() as u64;
@@ -103,9 +122,6 @@ pub fn check(
     report.snapshots_affected = losses.snapshot_count();
     report.losses = losses.in_words(&snapshots);
     report.losses.iter().for_each(|loss| tell_loss(loss, observer));
-    if depth == Depth::Data {
-        images::check(repo, &snapshots, program, &mut report, observer)?;
-    }
     Ok(report)
 }
 
@@ -119,7 +135,8 @@ fn tell(found: CheckEvent, report: &mut Report, observer: &dyn Observer) {
             (&mut report.copies_lost, "copy-lost", String::new(), name, why)
         }
         CheckEvent::PackDamaged { pack, chunks, why } => {
-            let why = format!("{why}; {chunks} chunks are lost in it");
+            let why =
+                format!("{why}; {} in it do not open", words::counted(chunks as u64, "chunk"));
             let name = format!("packs/{pack}").into_bytes();
             (&mut report.damaged, "pack-damaged", String::new(), name, why)
         }

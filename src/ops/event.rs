@@ -73,6 +73,8 @@ pub enum Phase {
     Delete,
     /// Marking snapshots as forgotten.
     Forget,
+    /// Making damage good.
+    Repair,
 }
 
 impl Phase {
@@ -96,6 +98,7 @@ impl Phase {
             Self::Move => "move",
             Self::Delete => "delete",
             Self::Forget => "forget",
+            Self::Repair => "repair",
         }
     }
 }

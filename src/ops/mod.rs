@@ -24,6 +24,7 @@ pub mod past;
 pub mod plan;
 pub mod proof;
 pub mod prune;
+pub mod repair;
 pub mod restore;
 pub mod retention;
 pub mod run_record;

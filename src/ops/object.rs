@@ -81,13 +81,15 @@ pub fn describe(
     chunk_use: Option<ChunkUse>,
 ) -> Result<Value, Error> {
     Ok(match (object, chunk_use) {
+        // Set aside because it is not what it should be: shown as the bytes that are there.
+        (Object::Named(ObjectName::Quarantined { .. }), _) => Value::from(hex_lines(plain)),
         (Object::Named(name), _) => show::object(kind(name), plain)?,
         (Object::Chunk(_), Some(chunk_use)) => show::chunk(chunk_use, plain)?,
         (Object::Chunk(_), None) => Value::from(hex_lines(plain)),
     })
 }
 
-const fn kind(name: &ObjectName) -> Kind {
+fn kind(name: &ObjectName) -> Kind {
     match name {
         ObjectName::Descriptor { .. } => Kind::Descriptor,
         ObjectName::Slot { .. } => Kind::Slot,
@@ -100,6 +102,7 @@ const fn kind(name: &ObjectName) -> Kind {
         ObjectName::Tombstone(_) => Kind::Tombstone,
         ObjectName::Forgotten(_) => Kind::Forgotten,
         ObjectName::Pinned(_) => Kind::Pinned,
+        ObjectName::Quarantined { former, .. } => kind(former),
     }
 }
 

@@ -112,7 +112,7 @@ impl Catalogue {
         loader.forget_absent_packs();
         let look = tombstones::look(backend, keys, loader.known_index())?;
         let condemned = look.packs();
-        let lost: HashSet<PackId> = loader.absent.difference(&condemned).copied().collect();
+        let lost = lost(backend, &loader.absent, &condemned)?;
         // An index object that is newer than the listing names packs that are newer, too.
         let is_torn = !lost.is_empty() && {
             let now = list_packs(backend)?;
@@ -307,4 +307,25 @@ fn pack_of(listed: backend::Listed) -> Option<(PackId, u64)> {
         ObjectName::Pack(pack) => Some((pack, listed.bytes)),
         _ => None,
     }
+}
+
+/// The absent packs that no prune took away: nobody condemned them, or a repair set them aside
+/// because they were damaged.
+fn lost(
+    backend: &dyn Backend,
+    absent: &HashSet<PackId>,
+    condemned: &HashSet<PackId>,
+) -> Result<HashSet<PackId>, Error> {
+    let mut lost: HashSet<_> = absent.difference(condemned).copied().collect();
+    if lost.len() < absent.len() {
+        for listed in backend.list(Folder::Quarantine)?.objects {
+            let ObjectName::Quarantined { former, .. } = listed.name else { continue };
+            if let ObjectName::Pack(pack) = *former
+                && absent.contains(&pack)
+            {
+                let _ = lost.insert(pack);
+            }
+        }
+    }
+    Ok(lost)
 }

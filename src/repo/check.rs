@@ -11,6 +11,7 @@ use crate::{
     crypto::object::open_object,
     format::envelope::Kind,
     id::{ChunkId, ObjectId, PackId, SnapshotId},
+    limits::PACK_BYTES_MAX,
     repo::{
         Error, Repository, Snapshot,
         affected::Affected,
@@ -441,5 +442,6 @@ pub fn open_any(repo: &Repository, name: &ObjectName) -> Result<Vec<u8>, Error> 
         ObjectName::Descriptor { .. } | ObjectName::Slot { .. } | ObjectName::Ring { .. } => {
             Ok(backend.get(name, OBJECT_BYTES_MAX)?)
         }
+        ObjectName::Quarantined { .. } => Ok(backend.get(name, PACK_BYTES_MAX)?),
     }
 }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use change::{SlotEntry, Slots, add_slot, remove_slot, rotate};
-pub use copies::{complete_copies, lost_copies};
+pub use copies::{complete_copies, genuine_twin, lost_copies};
 use listing::Listing;
 
 /// The keys of a repository, and which objects they came from.

@@ -31,6 +31,7 @@ mod packer;
 pub mod prune;
 pub mod reach;
 mod reader;
+pub mod repair;
 pub mod snapshots;
 mod staged;
 mod state;

@@ -155,12 +155,12 @@ impl PackReport {
 }
 
 /// A pack whose key is known.
-struct Opened<'a> {
-    backend: &'a dyn Backend,
-    keys: &'a Keys,
-    pack: PackId,
-    bytes: u64,
-    key: PackKey,
+pub struct Opened<'a> {
+    pub backend: &'a dyn Backend,
+    pub keys: &'a Keys,
+    pub pack: PackId,
+    pub bytes: u64,
+    pub key: PackKey,
 }
 
 fn check_blobs(pack: &Opened<'_>, table: &[u8], report: &mut PackReport) -> Result<(), Error> {
@@ -175,7 +175,7 @@ fn check_blobs(pack: &Opened<'_>, table: &[u8], report: &mut PackReport) -> Resu
 }
 
 /// Returns the plaintext of a blob, each of whose chunks was compared with its id.
-fn open_blob(pack: &Opened<'_>, blob: &Blob<'_>) -> Result<Vec<u8>, Error> {
+pub fn open_blob(pack: &Opened<'_>, blob: &Blob<'_>) -> Result<Vec<u8>, Error> {
     let corrupt = |why: &str| Error::Corrupt {
         name: format!("blob {} of pack {}", blob.number, pack.pack),
         why: why.to_owned(),

@@ -352,6 +352,37 @@ fn check_finds_what_was_put_there_and_what_was_taken_away() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "harm is done with plain files")]
+fn a_repair_says_what_it_will_do_and_asks() {
+    let shop = Shop::open();
+    let _ = shop.back_up(&[]);
+    for entry in std::fs::read_dir(shop.path("repository/packs")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[1000] ^= 1;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    }
+    assert_eq!(shop.run(["check", "--read-data"]).code, Some(30));
+
+    let planned = shop.run(["repair", "--dry-run"]);
+    let unasked = shop.run(["repair", "--no-input"]);
+    let repaired = shop.run(["repair", "--yes", "--json"]);
+    let healed = shop.back_up(&[]);
+    let again = shop.run(["repair", "--no-input"]);
+
+    assert!(planned.code == Some(0) && planned.out.contains("set it aside"), "{}", planned.out);
+    assert_eq!(unasked.code, Some(15), "{}", unasked.err);
+    assert!(unasked.err.contains("--yes"), "{}", unasked.err);
+    let summary: Value = serde_json::from_str(repaired.out.lines().last().unwrap()).unwrap();
+    assert_eq!(repaired.code, Some(3), "{summary}");
+    assert_eq!((&summary["set_aside"], &summary["executed"]), (&1.into(), &true.into()));
+    assert_eq!(summary["plan"][0]["action"], "salvage");
+    assert_eq!(healed.code, Some(0), "{}", healed.err);
+    assert!(again.out.contains("Nothing to repair"), "{}{}", again.out, again.err);
+}
+
+#[test]
 fn every_object_can_be_looked_at() {
     let shop = Shop::open();
     let _ = shop.back_up(&[]);

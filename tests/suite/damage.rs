@@ -17,15 +17,15 @@ use stillpoint::{
 use crate::shop::{self, Content, KEY, Shop, open};
 
 /// A repository with three snapshots, and what each must restore to.
-struct Scene {
-    shop: Shop,
-    backend: MemoryBackend,
-    state: tempfile::TempDir,
-    contents: Vec<Content>,
+pub struct Scene {
+    pub shop: Shop,
+    pub backend: MemoryBackend,
+    pub state: tempfile::TempDir,
+    pub contents: Vec<Content>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let shop = Shop::open();
         let backend = MemoryBackend::new();
         let state = tempfile::tempdir_in(shop::scratch()).unwrap();
@@ -41,12 +41,12 @@ impl Scene {
     }
 
     /// The same repository in other hands, which may do harm to it.
-    fn copied(&self) -> MemoryBackend {
+    pub fn copied(&self) -> MemoryBackend {
         self.backend.copied()
     }
 
     /// Opens a repository with a state folder of its own, or with that of the scene.
-    fn open(&self, backend: &MemoryBackend, state: &Path) -> Result<Repository, repo::Error> {
+    pub fn open(&self, backend: &MemoryBackend, state: &Path) -> Result<Repository, repo::Error> {
         open(Arc::new(backend.clone()), state)
     }
 }
@@ -77,8 +77,9 @@ fn every_flipped_bit_of_every_object_is_noticed() {
 
 /// What may befall an object.
 #[derive(Debug, Clone)]
-enum Damage {
+pub enum Damage {
     Delete,
+    Flip(usize),
     Truncate(usize),
     Zero,
     Extend,
@@ -86,7 +87,7 @@ enum Damage {
 }
 
 impl Damage {
-    fn all(backend: &MemoryBackend, name: &ObjectName, bytes: usize) -> Vec<Self> {
+    pub fn all(backend: &MemoryBackend, name: &ObjectName, bytes: usize) -> Vec<Self> {
         let mut all = vec![Self::Delete, Self::Zero, Self::Extend];
         all.extend([0, 1, 87, 88, bytes / 2, bytes - 1].map(Self::Truncate));
         // The two copies of an object are the same bytes.
@@ -99,11 +100,16 @@ impl Damage {
         all
     }
 
-    fn inflict(&self, backend: &MemoryBackend, name: &ObjectName) {
+    pub fn inflict(&self, backend: &MemoryBackend, name: &ObjectName) {
         let bytes = backend.get(name, u64::MAX).unwrap();
         let damaged = match self {
             Self::Delete => return backend.delete(name).unwrap(),
             Self::Truncate(bytes_left) => bytes[..*bytes_left].to_vec(),
+            Self::Flip(at) => {
+                let mut flipped = bytes;
+                flipped[*at] ^= 0x10;
+                flipped
+            }
             Self::Zero => vec![0; bytes.len()],
             Self::Extend => [bytes, vec![0; 7]].concat(),
             Self::ReplaceBy(other) => backend.get(other, u64::MAX).unwrap(),
@@ -220,7 +226,7 @@ fn index_folder(state: &Path) -> std::path::PathBuf {
     repository.map(|path| path.join("index")).find(|path| path.is_dir()).unwrap()
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());

@@ -57,6 +57,8 @@ mod power_cuts;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod restore_again;
 #[cfg(test)]
+mod repairs;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod scene;
 #[cfg(test)]

@@ -42,6 +42,7 @@ fn names_in_the_program_are_those_that_people_type() {
         "pin x --reason y",
         "unpin x",
         "check",
+        "repair",
         "rebuild-index",
         "key list",
         "mirror list",

@@ -22,6 +22,7 @@ mod object;
 mod prune;
 mod pin;
 mod rebuild_index;
+mod repair;
 mod restore;
 mod runs;
 mod schema;
@@ -61,6 +62,7 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
         Command::Unpin(args) => pin::unpin(context, &args),
         Command::Check(args) => check::run(context, &args),
         Command::Prune(args) => prune::run(context, &args),
+        Command::Repair(args) => repair::run(context, &args),
         Command::RebuildIndex => rebuild_index::run(context),
         Command::Key(args) => key::run(context, &args),
         Command::Mirror(args) => mirror::run(context, &args),

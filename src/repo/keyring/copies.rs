@@ -67,6 +67,21 @@ impl Opened {
     }
 }
 
+/// Returns the bytes of an object whose copy of this name is lost, from its other copy.
+pub fn genuine_twin(
+    env: &Environment,
+    opened: &Opened,
+    name: &ObjectName,
+) -> Result<Vec<u8>, Error> {
+    let corrupt = |why: &str| Error::Corrupt { name: name.to_string(), why: why.to_owned() };
+    let twin = name.twin().ok_or_else(|| corrupt("there is one copy only"))?;
+    let bytes = env.backend.get(&twin, OBJECT_BYTES_MAX)?;
+    match opened.vouches_for(&twin, &bytes) {
+        true => Ok(bytes),
+        false => Err(corrupt("its other copy does not open either")),
+    }
+}
+
 /// Returns the copies of descriptor, rings and slots that are gone or damaged, with the reason.
 pub fn lost_copies(env: &Environment, opened: &Opened) -> Result<Vec<(ObjectName, String)>, Error> {
     let backend = env.backend.as_ref();

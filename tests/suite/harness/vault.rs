@@ -14,7 +14,7 @@ use stillpoint::{
         self, backup,
         check::{self, check},
         event::Silent,
-        restore,
+        repair, restore,
     },
     repo::{RebuildReport, Repository, check::Depth},
     setup::Machine,
@@ -100,6 +100,35 @@ impl Vault {
 
     pub fn rebuild_index(&self, disk: impl Disk + 'static) -> Result<RebuildReport, Failure> {
         self.open(disk)?.rebuild_index().map_err(told)
+    }
+
+    /// Repairs all that can be found without reading packs in full.
+    pub fn repair(&self, disk: impl Disk + 'static) -> Result<repair::Outcome, Failure> {
+        let repo = self.open(disk)?;
+        let all = (repair::Scope::All, Depth::Structure);
+        let diagnosis = repair::plan(&repo, all, &Silent).map_err(told)?;
+        repair::execute(&repo, &diagnosis.plan, &Silent).map(|done| done.0).map_err(told)
+    }
+
+    /// Does harm to a descriptor, a record, an index object and a pack, so that each can be made
+    /// good.
+    pub fn damage(&self) {
+        let in_folder = |folder: &str| {
+            let entries = fs::read_dir(self.repository().join(folder)).unwrap();
+            let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+            paths.sort();
+            paths
+        };
+        let rewrite = |path: &Path, change: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = fs::read(path).unwrap();
+            change(&mut bytes);
+            fs::remove_file(path).unwrap();
+            fs::write(path, bytes).unwrap();
+        };
+        fs::remove_file(&in_folder("descriptor")[1]).unwrap();
+        rewrite(&in_folder("pending")[0], &|bytes| bytes.fill(0));
+        rewrite(&in_folder("index")[0], &|bytes| bytes.truncate(100));
+        rewrite(&in_folder("packs")[0], &|bytes| *bytes.last_mut().unwrap() ^= 1);
     }
 
     /// Restores the oldest snapshot into the target of this name.

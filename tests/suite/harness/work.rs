@@ -1,6 +1,6 @@
 //! The works that faults are tried on, the world they work in, and what must hold after any fault.
 
-use stillpoint::{disk::Disk, repo::check::Depth};
+use stillpoint::{disk::Disk, ops::repair::Outcome, repo::check::Depth};
 
 use super::vault::{Failure, Vault, steady};
 use crate::shop::{self, Content, Shop, pseudo_random};
@@ -18,6 +18,7 @@ pub enum Work {
     ChangeKey,
     RemoveKey,
     RotateKeys,
+    Repair,
 }
 
 /// Whether all that was asked for was done. What was left out was reported.
@@ -39,8 +40,14 @@ pub enum Scrutiny {
 const TARGET: &str = "restored";
 
 impl Work {
-    pub const ALL: [Self; 5] =
-        [Self::Init, Self::FirstBackup, Self::NextBackup, Self::Restore, Self::RebuildIndex];
+    pub const ALL: [Self; 6] = [
+        Self::Init,
+        Self::FirstBackup,
+        Self::NextBackup,
+        Self::Restore,
+        Self::RebuildIndex,
+        Self::Repair,
+    ];
 
     /// What changes keys has its own rules, in `crate::keys`.
     pub const KEYS: [Self; 4] = [Self::AddKey, Self::ChangeKey, Self::RemoveKey, Self::RotateKeys];
@@ -65,6 +72,7 @@ impl Work {
             }
             Self::Restore => vault.restore_oldest(disk, TARGET).map(|report| report.is_complete()),
             Self::RebuildIndex => vault.rebuild_index(disk).map(|report| report.damaged.is_empty()),
+            Self::Repair => vault.repair(disk).map(|outcome| outcome.left.is_empty()),
             Self::AddKey | Self::ChangeKey | Self::RemoveKey | Self::RotateKeys => {
                 crate::keys::change(self, disk, vault).map(|()| true)
             }
@@ -85,6 +93,8 @@ pub struct World {
     absent: Vault,
     /// Vaults that hold as many snapshots as their place says.
     vaults: [Vault; 3],
+    /// One with both, in which much is damaged and nothing lost.
+    damaged: Vault,
 }
 
 impl World {
@@ -101,13 +111,16 @@ impl World {
         let two = one.copied();
         assert!(two.back_up(steady(), &shop).unwrap().is_complete());
         let moments = [before, shop.content()];
-        Self { shop, moments, absent: Vault::absent(), vaults: [none, one, two] }
+        let damaged = two.copied();
+        damaged.damage();
+        Self { shop, moments, absent: Vault::absent(), vaults: [none, one, two], damaged }
     }
 
     /// A vault of its own for one run of the work.
     pub fn vault_for(&self, work: Work) -> Vault {
         match work {
             Work::Init => self.absent.copied(),
+            Work::Repair => self.damaged.copied(),
             work => self.vaults[self.reported_before(work).len()].copied(),
         }
     }
@@ -140,6 +153,12 @@ impl World {
             if scrutiny == Scrutiny::Restore {
                 return;
             }
+        }
+        if work == Work::Repair {
+            let _ = self.assert_snapshots(vault, self.moments.len());
+            let outcome = vault.repair(steady()).expect("a repair goes on where one ended");
+            assert!(outcome.left.is_empty(), "{outcome:?}");
+            assert_eq!(vault.repair(steady()), Ok(Outcome::default()));
         }
         let before = self.reported_before(work).len();
         let now = self.assert_snapshots(vault, before);

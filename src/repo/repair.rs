@@ -1,0 +1,227 @@
+//! Making a damaged repository whole again, as far as what is left allows. Spec:
+//! `format-spec/70-write-order.md`, "Repair".
+//!
+//! A [`Plan`] is made of what a check tells; [`execute`] carries it out. Whatever a repair takes
+//! away it moves to `quarantine/`, and only after everything in it that still opens was stored
+//! elsewhere and published: at no step can less be restored than before. Each step may be cut off
+//! and begun again, and a step that was done is not planned again.
+
+mod copies;
+mod index;
+mod packs;
+
+use crate::{
+    backend::ObjectName,
+    chunk,
+    id::{PackId, SnapshotId},
+    repo::{Error, Repository, check::CheckEvent},
+};
+
+/// Packs that are salvaged together, so that what is left of them shares new packs.
+const PACKS_TOGETHER: usize = 16;
+
+/// What is to be repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    #[default]
+    All,
+    /// Index objects.
+    Index,
+    /// Packs, and the index objects that say what is in the new ones.
+    Packs,
+    /// Records and marks.
+    Snapshots,
+}
+
+/// One thing that a repair does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Puts an object again that is gone or damaged, from its other copy; what is damaged is set
+    /// aside.
+    RestoreCopy { name: ObjectName, why: String },
+    /// Puts both copies of a record again from the copy in an index object.
+    RestoreRecord { snapshot: SnapshotId, why: String },
+    /// Stores anew what still opens of a pack, and sets the pack aside.
+    Salvage { pack: PackId, chunks_bad: u64, why: String },
+    /// Sets aside an object that does not open and that nothing needs.
+    SetAside { name: ObjectName, why: String },
+    /// Publishes the tables of so many packs that no index object names.
+    IndexPacks { packs: u64 },
+}
+
+/// What a repair will do, and what it cannot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+}
+
+/// What a repair did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    pub copies_restored: u64,
+    pub records_restored: u64,
+    /// Chunks of damaged packs that were stored anew.
+    pub chunks_saved: u64,
+    pub packs_indexed: u64,
+    /// Former names of what is in `quarantine/` now.
+    pub set_aside: Vec<ObjectName>,
+    /// What could not be done, with the reason; nothing is worse for it.
+    pub left: Vec<(String, String)>,
+}
+
+/// Makes a plan of what a check tells.
+#[derive(Debug)]
+pub struct Planner {
+    scope: Scope,
+    steps: Vec<Step>,
+}
+
+impl Planner {
+    /// Begins an empty plan.
+    pub const fn new(scope: Scope) -> Self {
+        Self { scope, steps: Vec::new() }
+    }
+
+    /// Takes in what a check found.
+    pub fn hear(&mut self, found: &CheckEvent) {
+        let step = match found.clone() {
+            CheckEvent::CopyLost { name, why } => Step::RestoreCopy { name, why },
+            CheckEvent::Damaged { name: ObjectName::Snapshot(snapshot), why } => {
+                Step::RestoreRecord { snapshot, why }
+            }
+            CheckEvent::Damaged { name, why } => Step::SetAside { name, why },
+            CheckEvent::PackDamaged { pack, chunks, why } => {
+                Step::Salvage { pack, chunks_bad: chunks as u64, why }
+            }
+            _ => return,
+        };
+        if self.scope.includes(&step) {
+            self.steps.push(step);
+        }
+    }
+
+    /// Looks at what a check does not tell, and returns the plan.
+    pub fn finish(mut self, repo: &Repository) -> Result<Plan, Error> {
+        if matches!(self.scope, Scope::All | Scope::Index | Scope::Packs) {
+            let packs = index::unnamed_packs(repo)?.len() as u64;
+            self.steps.extend((packs > 0).then_some(Step::IndexPacks { packs }));
+        }
+        self.steps.sort_by_key(Step::turn);
+        Ok(Plan { steps: self.steps })
+    }
+}
+
+impl Scope {
+    fn includes(self, step: &Step) -> bool {
+        let of = match step {
+            Step::IndexPacks { .. } | Step::SetAside { name: ObjectName::Index { .. }, .. } => {
+                Self::Index
+            }
+            Step::Salvage { .. } => Self::Packs,
+            Step::RestoreRecord { .. } | Step::SetAside { .. } => Self::Snapshots,
+            Step::RestoreCopy { name, .. } => match name {
+                ObjectName::Snapshot(_) | ObjectName::Pending(_) => Self::Snapshots,
+                // Without its keys nothing opens.
+                _ => return true,
+            },
+        };
+        matches!(self, Self::All) || self == of
+    }
+}
+
+impl Step {
+    /// Keys first, because all else needs them; index objects last, because they may say what was
+    /// in a pack.
+    const fn turn(&self) -> u8 {
+        match self {
+            Self::RestoreCopy { .. } => 0,
+            Self::RestoreRecord { .. } => 1,
+            Self::SetAside { name: ObjectName::Index { .. }, .. } => 5,
+            Self::SetAside { .. } => 2,
+            Self::Salvage { .. } => 3,
+            Self::IndexPacks { .. } => 4,
+        }
+    }
+
+    /// What the step is about: the name of an object, or `index`.
+    pub fn item(&self) -> String {
+        match self {
+            Self::RestoreCopy { name, .. } | Self::SetAside { name, .. } => name.to_string(),
+            Self::RestoreRecord { snapshot, .. } => ObjectName::Snapshot(*snapshot).to_string(),
+            Self::Salvage { pack, .. } => ObjectName::Pack(*pack).to_string(),
+            Self::IndexPacks { .. } => "index".to_owned(),
+        }
+    }
+}
+
+/// Carries out a plan, step by step; each is durable before the next one begins. What cannot be
+/// done is told in the outcome, and the other steps are done all the same.
+///
+/// # Errors
+/// [`Error::Stopped`]; what was done is done, and the next repair goes on.
+pub fn execute(
+    repo: &Repository,
+    plan: &Plan,
+    begin: &mut dyn FnMut(&Step),
+) -> Result<Outcome, Error> {
+    let mut outcome = Outcome::default();
+    let is_pack = |step: &Step| matches!(step, Step::Salvage { .. });
+    for alike in plan.steps.chunk_by(|a, b| is_pack(a) && is_pack(b)) {
+        for together in alike.chunks(PACKS_TOGETHER) {
+            if repo.env.stop.load(std::sync::atomic::Ordering::Relaxed) {
+                return Err(Error::Stopped);
+            }
+            together.iter().for_each(&mut *begin);
+            match carry_out(repo, together, &mut outcome) {
+                Ok(()) => {}
+                Err(Error::Stopped | Error::Chunk(chunk::Error::Stopped)) => {
+                    return Err(Error::Stopped);
+                }
+                Err(error) => {
+                    let why = with_causes(&error);
+                    let left = together.iter().map(|step| (step.item(), why.clone()));
+                    outcome.left.extend(left);
+                }
+            }
+        }
+    }
+    repo.forget_catalogue();
+    Ok(outcome)
+}
+
+/// Carries out one step, or several packs together.
+fn carry_out(repo: &Repository, steps: &[Step], outcome: &mut Outcome) -> Result<(), Error> {
+    let [step, ..] = steps else { return Ok(()) };
+    match step {
+        Step::RestoreCopy { name, .. } => copies::restore_copy(repo, name, outcome),
+        Step::RestoreRecord { snapshot, .. } => copies::restore_record(repo, *snapshot, outcome),
+        Step::Salvage { .. } => {
+            let packs = steps.iter().filter_map(|step| match step {
+                Step::Salvage { pack, .. } => Some(*pack),
+                _ => None,
+            });
+            packs::salvage(repo, &packs.collect::<Vec<_>>(), outcome)
+        }
+        Step::IndexPacks { .. } => {
+            outcome.packs_indexed += index::publish_unnamed_packs(repo)?;
+            Ok(())
+        }
+        Step::SetAside { name, .. } => set_aside(repo, name, outcome),
+    }
+}
+
+fn set_aside(repo: &Repository, name: &ObjectName, outcome: &mut Outcome) -> Result<(), Error> {
+    let moved = repo.env.backend.set_aside(name)?;
+    outcome.set_aside.extend(moved.map(|_| name.clone()));
+    Ok(())
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    message
+}
