@@ -3,7 +3,7 @@
 import statistics
 from dataclasses import dataclass
 
-from bench_parts import scale
+from bench_parts import past, scale
 
 OURS = "stillpoint"
 MEMORY_BYTES_MAX = 256 * 2**20
@@ -46,6 +46,7 @@ def judge(results, peers):
         against_peers(results, peers, "shop restore", "wall", 1.0),
         restore_of_last(results),
         memory(results),
+        *judge_past(results),
         *judge_scale(results),
     ]
     return [verdict for verdict in verdicts if verdict]
@@ -109,6 +110,20 @@ def memory(results):
     ours = f"{peak_bytes / 2**20:.0f} MiB ({row})"
     reached, limit = peak_bytes / 2**20, MEMORY_BYTES_MAX / 2**20
     return Verdict("peak memory, any command", ours, "", reached, limit, "MiB")
+
+
+def judge_past(results):
+    """Seconds of the whole process, and ratios to how it was done before."""
+    goals = (
+        (past.FIRST_ROW, 0.05, past.RESTORED, 0.1),
+        (past.DIFFERENCE, 0.5, past.SQLDIFF, 0.1),
+    )
+    for row, seconds_max, other, ratio_max in goals:
+        ours, theirs = (results.median(row, name, "wall") for name in (OURS, other))
+        if ours and theirs:
+            against = f"{other} {show('wall', theirs)}"
+            yield Verdict(f"{row}, time", show("wall", ours), "", ours, seconds_max, "s")
+            yield Verdict(f"{row}, time", show("wall", ours), against, ours / theirs, ratio_max)
 
 
 def judge_scale(results):

@@ -6,7 +6,7 @@ import platform
 import statistics
 from pathlib import Path
 
-from bench_parts import baseline, contestants, scale, workloads
+from bench_parts import baseline, contestants, past, scale, workloads
 from bench_parts.goals import OURS, judge, show
 
 
@@ -89,7 +89,7 @@ def spread(walls):
 
 def howto():
     """The documentation of the parts is the documentation of the bench."""
-    texts = (workloads.__doc__, contestants.__doc__, baseline.__doc__, scale.__doc__)
+    texts = (workloads.__doc__, contestants.__doc__, baseline.__doc__, past.__doc__, scale.__doc__)
     return ["```text", *(f"{text.strip()}\n" for text in texts), "```", ""]
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import shop
-from bench_parts import scale
+from bench_parts import past, scale
 from bench_parts.baseline import ChangedPages, compressed_bytes
 from bench_parts.contestants import Source
 from bench_parts.measure import run, run_timed
@@ -54,6 +54,14 @@ class Scenarios:
         self.restores("shop restore", source, self.contestants)
         self.restore_of_the_first(source)
         self.busy_hours(source)
+        self.clean()
+
+    def past(self):
+        """Questions to a past database, and what differs between two moments of it."""
+        live = self.scratch / "live" / "shop.db"
+        live.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.workloads.database(), live)
+        past.measure(self, Source("shop", live), SALES_OF_A_QUIET_HOUR)
         self.clean()
 
     def scale(self):
@@ -135,6 +143,11 @@ class Scenarios:
         self.results.begin(row)
 
     def measure(self, row, contestant, commands):
+        self.measure_as(row, contestant.name, commands, contestant)
+
+    def measure_as(self, row, name, commands, contestant=None):
+        """Measures under a name that need not be a contestant's."""
+        contestant = contestant or self.stillpoint
         text = "; ".join(command.text() for command in commands)
         # The results should read as if all of it happened in one folder.
         text = text.replace(str(contestant.program), contestant.program_name)
@@ -144,7 +157,7 @@ class Scenarios:
             (self.workloads.folder, "../"),
         ):
             text = text.replace(f"{folder}/", short)
-        self.results.add(row, contestant.name, asdict(run_timed(*commands)) | {"commands": text})
+        self.results.add(row, name, asdict(run_timed(*commands)) | {"commands": text})
 
     def note_stored(self, row, contestant, stored_bytes):
         self.results.note(row, contestant.name, "stored", stored_bytes)

@@ -22,7 +22,7 @@ use crate::{
     format::{
         image::Image,
         node::{Content, Entry},
-        record::PartContent,
+        record::{Part, PartContent},
     },
     ops::{
         diff::{
@@ -32,7 +32,7 @@ use crate::{
         moment::{Moment, PartAt},
         past::{Terms, live::capture},
     },
-    repo::Repository,
+    repo::{Repository, Snapshot},
 };
 
 /// What stands for the databases as they are now.
@@ -76,7 +76,8 @@ pub fn run(context: &Context, args: &DiffArgs) -> Result<Done, Error> {
     let older = Selection::new(context, &config, &repository, &args.from)?;
     let from = older.moment(compose(args.exact))?;
     if args.to == LIVE {
-        return live(context, &repository, args, &chosen(&older, &from, args)?);
+        let parts = chosen(&older, &from, args)?;
+        return live(context, &repository, args, (&parts, older.snapshots()));
     }
     let newer = older.also(context, &config, &args.to)?;
     let to = newer.moment(compose(args.exact))?;
@@ -107,13 +108,15 @@ fn live(
     context: &Context,
     repository: &Repository,
     args: &DiffArgs,
-    from: &[PartAt<'_>],
+    (from, snapshots): (&[PartAt<'_>], &[Snapshot]),
 ) -> Result<Done, Error> {
     let mut shown = Shown::new(context, repository, repository.fetcher()?, args);
     shown.begin();
     for at in from {
         if let PartContent::Database { image, facts } = &at.part.content {
-            let live = capture(repository, &context.machine.program, *at)?;
+            // The newest image is nearest to the present, and its page hashes are at hand.
+            let newest = newest(snapshots, &at.part.name).unwrap_or(*at);
+            let live = capture(repository, &context.machine.program, newest)?;
             shown.fetch = live.fetch;
             if live.image.identity != image.identity {
                 let (before, now) = ((&**image, &**facts), (&live.image, &live.facts));
@@ -123,6 +126,17 @@ fn live(
         }
     }
     shown.finish()
+}
+
+/// The newest snapshot of a database.
+fn newest<'a>(snapshots: &'a [Snapshot], part: &str) -> Option<PartAt<'a>> {
+    snapshots.iter().rev().find_map(|snapshot| {
+        let mut parts = snapshot.record.parts.iter();
+        let is_meant = |held: &&Part| {
+            held.name == part && matches!(held.content, PartContent::Database { .. })
+        };
+        parts.find(is_meant).map(|part| PartAt { snapshot, part })
+    })
 }
 
 /// What was shown so far.

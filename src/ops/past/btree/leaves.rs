@@ -13,6 +13,8 @@ use crate::ops::past::btree::{Error, PageSet, Pages, TREE_DEPTH_MAX, malformed};
 const WINDOW_PAGES: usize = 4096;
 /// Neighbours are read by one thread: they lie in one base group.
 const NEIGHBOURS: u32 = 64;
+/// So many pages stand for a level when pages are counted.
+const SAMPLE_PAGES: usize = 32;
 
 /// Which pages of two images are alike.
 pub struct Alike {
@@ -85,6 +87,24 @@ pub fn all_pages(pages: &Pages, root: u32) -> Result<Vec<u32>, Error> {
         front.descend(&shared, &nothing, &mut HashMap::new())?;
     }
     Ok(front.finish(&shared))
+}
+
+/// How many pages a tree has, without the overflow pages of its rows, and whether that is exact:
+/// of a level with many pages only some are read, and the others taken to be like them.
+pub fn tree_pages(pages: &Pages, root: u32) -> Result<(u64, bool), Error> {
+    let mut front = Front::new(pages, root)?;
+    let (mut total, mut level_pages, mut is_exact) = (1, 1.0, true);
+    while front.height > 0 {
+        let step = front.level.len().div_ceil(SAMPLE_PAGES).max(1);
+        let sample: Vec<u32> = front.level.iter().copied().step_by(step).collect();
+        is_exact &= step == 1;
+        let children = front.read_children(&sample)?;
+        front.level = children.into_iter().flatten().collect();
+        level_pages *= front.level.len() as f64 / sample.len() as f64;
+        total += level_pages.round() as u64;
+        front.height -= 1;
+    }
+    Ok((total, is_exact))
 }
 
 impl<'a> Front<'a> {

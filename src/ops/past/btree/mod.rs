@@ -11,7 +11,7 @@ mod page;
 mod payload;
 mod record;
 
-pub use leaves::{Alike, Differing, all_pages, differing_pages};
+pub use leaves::{Alike, Differing, all_pages, differing_pages, tree_pages};
 pub use overflow::leaves_tell_all;
 pub use page::{Cell, Kind, Page};
 pub use payload::{Content, Payload};

@@ -56,6 +56,20 @@ fn every_row_of_a_table_is_found_in_order_with_its_content() {
 }
 
 #[test]
+fn pages_of_a_tree_are_counted_and_large_trees_estimated() {
+    let file = database(&format!("{ROWS} CREATE TABLE small (x); INSERT INTO small VALUES (1);"));
+    let mut archive = Archive::new();
+    let image = archive.put(&file, None);
+    let pages = pages(&archive, &image);
+    let leaves = all_pages(&pages, root(&file, "t")).unwrap().len() as u64;
+
+    assert_eq!(tree_pages(&pages, root(&file, "small")).unwrap(), (1, true));
+    let (count, is_exact) = tree_pages(&pages, root(&file, "t")).unwrap();
+    assert!(count > leaves && count < leaves * 11 / 10, "{count} of {leaves}");
+    assert!(is_exact);
+}
+
+#[test]
 fn one_changed_row_is_found_in_one_leaf_of_each_side() {
     let before = database(ROWS);
     let after = database(&format!("{ROWS} UPDATE t SET a = -1 WHERE id = 3000;"));
