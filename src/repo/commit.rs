@@ -186,12 +186,13 @@ fn tombstones_now(
     tombstones::look(repo.env.backend.as_ref(), &repo.keys, catalogue.known_index())
 }
 
-/// Whether a snapshot whose last marker was just taken away can be had back: no prune is taking it
-/// away, and all that it reaches is in packs that nobody has condemned.
+/// Whether a forgotten snapshot can be had back; certain once its markers are gone.
+///
+/// Then no prune is taking it away, and all that it reaches is in packs that nobody has condemned.
 pub fn is_whole(repo: &Repository, id: SnapshotId) -> Result<bool, Error> {
     let fresh = Arc::new(Catalogue::load(&repo.env, &repo.state, &repo.keys)?);
     let look = tombstones_now(repo, &fresh)?;
-    if look.snapshots().contains(&id) {
+    if look.snapshots().contains(&id) || !snapshot_ids(repo, Folder::Snapshots)?.contains(&id) {
         return Ok(false);
     }
     let record = snapshots::read(repo, id)?;

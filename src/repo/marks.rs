@@ -155,9 +155,15 @@ pub fn rescind(repo: &Repository, marker: &ObjectName) -> Result<(), Error> {
 pub fn undelete(repo: &Repository, snapshot: SnapshotId) -> Result<usize, Error> {
     let marks = Marks::load(repo)?;
     let markers = marks.forgotten.get(&snapshot).map(Vec::as_slice).unwrap_or_default();
+    if markers.is_empty() {
+        return Ok(0);
+    }
+    if !commit::is_whole(repo, snapshot)? {
+        return Err(Error::TooLate { snapshot });
+    }
     let count = remove(repo, markers)?;
     // As a writer: it is a root from here on, so a prune sees it, or its tombstones are seen here.
-    if count == 0 || commit::is_whole(repo, snapshot)? {
+    if commit::is_whole(repo, snapshot)? {
         return Ok(count);
     }
     let _ = forget(repo, snapshot, &markers[0].says.reason)?;

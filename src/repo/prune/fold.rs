@@ -25,6 +25,8 @@ use crate::{
 const SUMMARY_BYTES_MAX: usize = 32 * MIB;
 /// A summary of this size is read again only if much of it is of no use.
 const LARGE_BYTES_MIN: u64 = 8 * MIB as u64;
+/// How often folding begins anew because index objects went meanwhile.
+const FOLDS_MAX: usize = 8;
 const STALE_PERMILLE_MAX: u64 = 200;
 /// Beyond this, folded tombstones are dropped and one takes their place that names nothing.
 const FOLDED_BYTES_MAX: usize = MIB;
@@ -44,12 +46,23 @@ struct Fold<'a> {
 ///
 /// Writes nothing when there is nothing to fold or to take away.
 pub fn fold(repo: &Repository, trash: &Trash, report: &mut Report) -> Result<(), Error> {
+    for _ in 1..FOLDS_MAX {
+        match fold_once(repo, report) {
+            // Another prune folds, too.
+            Err(error) if tombstones::is_index_object_gone(&error) => {}
+            other => return other.and_then(|()| remove_spent_markers(repo, trash)),
+        }
+    }
+    fold_once(repo, report)?;
+    remove_spent_markers(repo, trash)
+}
+
+fn fold_once(repo: &Repository, report: &mut Report) -> Result<(), Error> {
     let fold = Fold::look(repo)?;
     if fold.is_due(report) {
         fold.publish()?;
     }
-    fold.remove_covered(report)?;
-    remove_spent_markers(repo, trash)
+    fold.remove_covered(report)
 }
 
 impl<'a> Fold<'a> {

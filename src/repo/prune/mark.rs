@@ -19,6 +19,7 @@ use crate::{
         catalogue::Catalogue,
         closure::Closure,
         prune::{refused, roots::Roots},
+        tombstones::Condemned,
     },
 };
 
@@ -41,6 +42,18 @@ pub fn fetch(repo: &Repository, catalogue: &Arc<Catalogue>) -> Arc<dyn Fetch> {
 pub struct Marker<'a> {
     repo: &'a Repository,
     fetch: Noting<'a>,
+    /// Snapshots that a tombstone names.
+    doomed: HashSet<SnapshotId>,
+}
+
+/// What came of a walk.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// Roots of which everything was found.
+    pub whole: HashSet<SnapshotId>,
+    /// Snapshots that a tombstone names and that are gone in part: a prune, or the taking back of a
+    /// forgetting, was interrupted. They cannot be had back.
+    pub half_gone: HashSet<SnapshotId>,
 }
 
 /// Notes why fetching failed.
@@ -63,13 +76,12 @@ impl Fetch for Noting<'_> {
 
 impl<'a> Marker<'a> {
     /// Begins a walk that has seen nothing.
-    pub fn new(repo: &'a Repository, fetch: &'a dyn Fetch) -> Self {
+    pub fn new(repo: &'a Repository, fetch: &'a dyn Fetch, condemned: &Condemned) -> Self {
         let fetch = Noting { inner: fetch, missing: AtomicUsize::new(0), failed: false.into() };
-        Self { repo, fetch }
+        Self { repo, fetch, doomed: condemned.snapshots() }
     }
 
     /// Calls `mark` with every chunk that the roots reach; it says whether any pack holds it.
-    /// Returns the roots of which everything was found.
     ///
     /// # Errors
     /// [`Error::Refused`] if a committed record misses anything. A pending one may: its run, or the
@@ -79,9 +91,9 @@ impl<'a> Marker<'a> {
         roots: &Roots,
         read: &mut dyn FnMut(SnapshotId) -> Result<Record, Error>,
         mark: &mut dyn FnMut(&ChunkId) -> bool,
-    ) -> Result<HashSet<SnapshotId>, Error> {
+    ) -> Result<Walked, Error> {
         let mut closure = Closure::once(&self.fetch);
-        let mut walked = HashSet::new();
+        let mut walked = Walked::default();
         // Committed ones first: a pending record that is doomed must not pass for one that was
         // walked.
         for id in roots.all() {
@@ -95,7 +107,10 @@ impl<'a> Marker<'a> {
                 other => other?,
             };
             match self.walk_one(&mut closure, &record, mark) {
-                Ok(()) => drop(walked.insert(id)),
+                Ok(()) => drop(walked.whole.insert(id)),
+                Err(Lack::Missing) if self.doomed.contains(&id) => {
+                    let _ = walked.half_gone.insert(id);
+                }
                 Err(Lack::Missing) if !is_committed => {}
                 Err(lack) => return Err(refused(lack.of(id))),
             }

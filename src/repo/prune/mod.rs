@@ -39,6 +39,7 @@ use roots::Trash;
 use survey::Survey;
 
 const PRUNE_LOCK: &str = "prune.lock";
+const PRUNE_LOCK_WAIT: Duration = Duration::from_secs(2);
 /// Below this a pack is small.
 const SMALL_PACK_BYTES: u64 = 4 * MIB as u64;
 /// So many small packs may lie about before they are merged.
@@ -155,7 +156,7 @@ pub fn prune(
     options: &Options,
     observe: &mut dyn FnMut(PruneEvent),
 ) -> Result<Report, Error> {
-    let Some(_lock) = repo.lock(PRUNE_LOCK, Duration::ZERO)? else {
+    let Some(_lock) = repo.lock(PRUNE_LOCK, PRUNE_LOCK_WAIT)? else {
         return Err(Error::Busy { what: "another prune on this machine is under way".to_owned() });
     };
     repo.opened.refresh(repo.env.backend.as_ref())?;

@@ -45,6 +45,7 @@ impl Needed {
 struct Second {
     roots: Roots,
     catalogue: Arc<Catalogue>,
+    look: Condemned,
     condemned: HashSet<PackId>,
     /// Packs that the survey did not know, with places that go on where its own end.
     newer: HashMap<PackId, u32>,
@@ -64,11 +65,10 @@ pub fn needed(
     let mut second = Second::look(repo, survey, wanted, trash)?;
     second.mark(repo, survey)?;
     let mut needed = Needed::default();
-    for id in &wanted.snapshots {
-        if !second.roots.expired.contains(id) && second.roots.all().any(|root| root == *id) {
-            let _ = needed.snapshots.insert(*id);
-        }
-    }
+    let is_root =
+        |id: &&SnapshotId| second.roots.committed.contains(id) || second.roots.pending.contains(id);
+    let taken_back = wanted.snapshots.iter().filter(is_root);
+    needed.snapshots = taken_back.filter(|id| !survey.half_gone.contains(id)).copied().collect();
     needed.packs = second.packs_needed(repo, survey, wanted)?;
     Ok(needed)
 }
@@ -106,12 +106,14 @@ impl Second {
             }
         }
         let newer_chunks = gathering.finish();
-        Ok(Self { roots, catalogue, condemned: look.packs(), newer, newer_chunks })
+        let condemned = look.packs();
+        Ok(Self { roots, catalogue, look, condemned, newer, newer_chunks })
     }
 
     /// Follows the roots that the survey did not follow to their end.
     fn mark(&mut self, repo: &Repository, survey: &mut Survey) -> Result<(), Error> {
-        let is_new = |id: &SnapshotId| !survey.walked.contains(id);
+        let is_new =
+            |id: &SnapshotId| !survey.walked.contains(id) && !survey.half_gone.contains(id);
         let roots = Roots {
             committed: self.roots.committed.iter().copied().filter(is_new).collect(),
             pending: self.roots.pending.iter().copied().filter(is_new).collect(),
@@ -124,8 +126,10 @@ impl Second {
             older || newer
         };
         let mut read = |id| roots::read(repo, id, None);
-        let walked = Marker::new(repo, &*fetch).walk(&roots, &mut read, &mut mark_both)?;
-        survey.walked.extend(walked);
+        let mut marker = Marker::new(repo, &*fetch, &self.look);
+        let walked = marker.walk(&roots, &mut read, &mut mark_both)?;
+        survey.walked.extend(walked.whole);
+        survey.half_gone.extend(walked.half_gone);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::{
-    backend::ObjectName,
+    backend::{self, ObjectName},
     chunk::compress,
     crypto::seal::Role,
     format::table::{Blob, Table},
@@ -57,6 +57,8 @@ pub fn rewrite(
                 observe(PruneEvent::Left { what, why: error.to_string() });
                 survey.catalogue.distrust(entry.pack);
             }
+            // Another prune was faster.
+            Err(Error::Backend(backend::Error::Missing { .. })) => {}
             Err(error) => return Err(error),
         }
     }

@@ -59,6 +59,8 @@ pub struct Survey {
     pub occurrences: Occurrences,
     /// Roots whose every chunk is marked.
     pub walked: HashSet<SnapshotId>,
+    /// Snapshots that an interrupted prune took away in part.
+    pub half_gone: HashSet<SnapshotId>,
 }
 
 /// A survey in the making.
@@ -109,7 +111,7 @@ impl Survey {
         reading.unnamed_tables(observe)?;
         let Reading { packs, ordinals, gathering, records, .. } = reading;
         let occurrences = gathering.finish();
-        let walked = HashSet::new();
+        let (walked, half_gone) = (HashSet::new(), HashSet::new());
         let mut survey = Self {
             catalogue: catalogue.clone(),
             condemned,
@@ -118,6 +120,7 @@ impl Survey {
             ordinals,
             occurrences,
             walked,
+            half_gone,
         };
         let bytes = survey.packs.iter().map(|pack| pack.entry.bytes).sum();
         observe(PruneEvent::Step { step: PruneStep::Mark, bytes });
@@ -131,10 +134,17 @@ impl Survey {
         records: &HashMap<SnapshotId, Vec<u8>>,
     ) -> Result<(), Error> {
         let fetch: Arc<dyn Fetch> = mark::fetch(repo, &self.catalogue);
-        let mut marker = Marker::new(repo, &*fetch);
+        let mut marker = Marker::new(repo, &*fetch, &self.condemned);
         let occurrences = &mut self.occurrences;
         let mut read = |id| -> Result<Record, Error> { roots::read(repo, id, records.get(&id)) };
-        self.walked = marker.walk(&self.roots, &mut read, &mut |id| occurrences.mark(id))?;
+        let walked = marker.walk(&self.roots, &mut read, &mut |id| occurrences.mark(id))?;
+        self.walked = walked.whole;
+        self.half_gone = walked.half_gone;
+        for id in &self.half_gone {
+            let _ = self.roots.committed.remove(id);
+            let _ = self.roots.pending.remove(id);
+            let _ = self.roots.expired.insert(*id);
+        }
         Ok(())
     }
 

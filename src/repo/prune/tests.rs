@@ -1,3 +1,7 @@
+mod faults;
+mod model;
+mod schedule;
+
 use std::time::Duration;
 
 use super::*;

@@ -54,7 +54,7 @@ impl Vault {
         &self.path
     }
 
-    fn repository(&self) -> PathBuf {
+    pub fn repository(&self) -> PathBuf {
         self.path.join("repository")
     }
 

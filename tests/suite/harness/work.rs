@@ -19,6 +19,7 @@ pub enum Work {
     RemoveKey,
     RotateKeys,
     Repair,
+    Prune,
 }
 
 /// Whether all that was asked for was done. What was left out was reported.
@@ -54,7 +55,7 @@ impl Work {
 
     /// The work whose `Debug` form this is.
     pub fn named(name: &str) -> Self {
-        let mut all = Self::ALL.into_iter().chain(Self::KEYS);
+        let mut all = Self::ALL.into_iter().chain(Self::KEYS).chain([Self::Prune]);
         let named = all.find(|work| format!("{work:?}") == name);
         named.expect("the name of a work")
     }
@@ -76,6 +77,7 @@ impl Work {
             Self::AddKey | Self::ChangeKey | Self::RemoveKey | Self::RotateKeys => {
                 crate::keys::change(self, disk, vault).map(|()| true)
             }
+            Self::Prune => crate::prune::prune(disk, vault).map(|()| true),
         }?;
         Ok(if is_whole { Whole::Yes } else { Whole::No })
     }

@@ -58,7 +58,8 @@ fn collect(folder: &str, paths: &mut Vec<String>) {
 impl TextFile {
     fn new(path: &str, text: String) -> Self {
         let is_production = path.starts_with("src/") && path.ends_with(".rs");
-        let is_production = is_production && !path.ends_with("/tests.rs");
+        let is_production =
+            is_production && !path.ends_with("/tests.rs") && !path.contains("/tests/");
         let production = if is_production { code::production(&text) } else { String::new() };
         Self { path: path.to_owned(), text, production }
     }
