@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::{
-    config::{Error, file::Document, size::parse_bytes},
-    ops::retention::{Policies, Policy},
+    config::{Error, file::Document, size::parse_permille},
+    ops::{
+        prune::PruneOptions,
+        retention::{Policies, Policy},
+    },
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -21,17 +24,9 @@ pub struct Retention {
     pub auto: bool,
     /// How long forgotten snapshots can be had back.
     pub trash: Duration,
-    /// How much a prune leaves unused.
-    pub max_unused: Option<MaxUnused>,
+    /// Dead bytes that may stay in packs that are partly used, in thousandths of all that stays.
+    pub max_unused_permille: Option<u32>,
     pub policies: Policies,
-}
-
-/// Dead bytes that may stay in packs that are partly used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MaxUnused {
-    /// In thousandths of all that stays.
-    Permille(u32),
-    Bytes(u64),
 }
 
 /// The table as it is written. The words alone stand for all groups.
@@ -84,7 +79,16 @@ pub(super) struct GroupWords {
 impl Default for Retention {
     fn default() -> Self {
         let trash = DAY * u32::from(TRASH_DAYS);
-        Self { auto: false, trash, max_unused: None, policies: Policies::default() }
+        Self { auto: false, trash, max_unused_permille: None, policies: Policies::default() }
+    }
+}
+
+impl Retention {
+    /// How prunes go about it.
+    pub fn prune_options(&self) -> PruneOptions {
+        let usual = PruneOptions::default();
+        let max_unused_permille = self.max_unused_permille.unwrap_or(usual.max_unused_permille);
+        PruneOptions { max_unused_permille, trash: self.trash, ..usual }
     }
 }
 
@@ -99,7 +103,7 @@ pub(super) fn retention(document: &Document) -> Result<Retention, Error> {
     let Some(table) = &settings.retention else { return Ok(retention) };
     retention.auto = table.auto.unwrap_or(true);
     retention.trash = DAY * u32::from(table.trash_days.unwrap_or(TRASH_DAYS));
-    retention.max_unused = match &table.max_unused {
+    retention.max_unused_permille = match &table.max_unused {
         Some(text) => Some(max_unused(document, text)?),
         None => None,
     };
@@ -147,20 +151,9 @@ fn policy(document: &Document, words: &Words) -> Result<Policy, Error> {
     Ok(Policy { last, hourly, daily, weekly, monthly, yearly, within })
 }
 
-fn max_unused(document: &Document, text: &Spanned<String>) -> Result<MaxUnused, Error> {
-    parse_max_unused(text.get_ref())
-        .ok_or_else(|| document.invalid(text.span(), "not an amount; write it as `5%` or `500 MB`"))
-}
-
-/// Reads `5%`, `2.5%` or `500 MB`.
-pub fn parse_max_unused(text: &str) -> Option<MaxUnused> {
-    let Some(percent) = text.trim().strip_suffix('%') else {
-        return parse_bytes(text).map(MaxUnused::Bytes);
-    };
-    let (whole, tenths) = percent.trim().split_once('.').unwrap_or((percent.trim(), "0"));
-    let tenths: u32 = tenths.parse().ok().filter(|tenths| *tenths < 10)?;
-    let whole: u32 = whole.parse().ok().filter(|whole| *whole <= 100)?;
-    Some(MaxUnused::Permille(whole * 10 + tenths))
+fn max_unused(document: &Document, text: &Spanned<String>) -> Result<u32, Error> {
+    let refuse = || document.invalid(text.span(), "not a share; write it as `5%`");
+    parse_permille(text.get_ref()).ok_or_else(refuse)
 }
 
 impl Table {
@@ -226,7 +219,7 @@ mod tests {
         let files = Policy { last: Some(9), ..Policy::default() };
         assert_eq!(retention.policies, Policies { files, ..Policies::default() });
         assert_eq!((retention.auto, retention.trash), (false, Duration::ZERO));
-        assert_eq!(retention.max_unused, Some(MaxUnused::Permille(25)));
+        assert_eq!(retention.max_unused_permille, Some(25));
     }
 
     #[test]

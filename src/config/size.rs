@@ -1,4 +1,4 @@
-//! Amounts of bytes as people write them.
+//! Amounts and shares of bytes as people write them.
 
 /// Reads `500 MB`, `1.5GB`, `64MiB` or a plain number of bytes. `MB` is a million, `MiB` is
 /// 1,048,576.
@@ -18,6 +18,18 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
     whole
         .checked_mul(unit)?
         .checked_add((u128::from(fraction) * u128::from(unit) / 10u128.pow(fraction_digits)) as u64)
+}
+
+/// Reads `5%` or `0.5%` as thousandths.
+pub fn parse_permille(text: &str) -> Option<u32> {
+    let number = text.strip_suffix('%')?.trim();
+    let (whole, tenths) = number.split_once('.').unwrap_or((number, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(tenths) || tenths.len() > 1 {
+        return None;
+    }
+    let permille = whole.parse::<u32>().ok()?.checked_mul(10)? + tenths.parse::<u32>().ok()?;
+    (permille <= 1000).then_some(permille)
 }
 
 fn unit_bytes(unit: &str) -> Option<u64> {
@@ -68,6 +80,16 @@ mod tests {
             "20000000TiB",
         ] {
             assert_eq!(parse_bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn percents_are_read_to_the_tenth_and_no_further() {
+        assert_eq!(parse_permille("5%"), Some(50));
+        assert_eq!(parse_permille("0.5 %"), Some(5));
+        assert_eq!(parse_permille("100%"), Some(1000));
+        for text in ["5", "%", "-1%", "101%", "1.25%", ".5%", "x%"] {
+            assert_eq!(parse_permille(text), None, "{text}");
         }
     }
 }

@@ -30,6 +30,7 @@ pub mod retention;
 pub mod run_record;
 pub mod set;
 pub mod stats;
+pub mod upkeep;
 pub mod words;
 
 use std::path::PathBuf;

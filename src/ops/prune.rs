@@ -101,6 +101,7 @@ pub fn prune(
     let report = observed(repo, observer, |observe| prune::prune(repo, options, observe))?;
     let Report { outlook, snapshots_removed, packs_deleted, packs_rewritten, rescinded, .. } =
         &report;
+    repo.note_pruned(repo.environment().clock.now())?;
     let packs = repo.environment().backend.list(Folder::Packs)?.objects;
     Ok(PruneReport {
         plan: PrunePlan::of(outlook),

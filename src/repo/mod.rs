@@ -51,7 +51,7 @@ use std::{
 use crate::{
     backend::{self, Backend, ObjectName},
     chunk::{self, Fetch},
-    clock::{Clock, Entropy},
+    clock::{Clock, Entropy, UnixNanos},
     crypto::{self, keys::Keys, secret::Credential},
     disk::{Dir, Disk},
     format::{self, record::Record},
@@ -298,6 +298,13 @@ impl Repository {
         self.state.set_writer(&self.env, &state)
     }
 
+    /// Remembers when this machine pruned.
+    pub fn note_pruned(&self, at: UnixNanos) -> Result<(), Error> {
+        let mut state = self.state.writer(&self.env)?;
+        state.pruned = Some(at);
+        self.state.set_writer(&self.env, &state)
+    }
+
     /// Draws the next counter of this writer; durable on return, so that no two records share one.
     fn next_counter(&self) -> Result<(WriterId, u64), Error> {
         let mut state = self.state.writer(&self.env)?;
@@ -357,6 +364,7 @@ pub enum Error {
     },
     #[error("{what}")]
     Busy { what: String },
+
     /// Something that the run relies on was condemned while it ran; the parts must be captured
     /// again.
     #[error(

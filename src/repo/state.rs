@@ -49,6 +49,10 @@ pub struct WriterState {
     /// Packs that did not give back what they should: nothing new relies on them.
     #[serde(default)]
     pub damaged_packs: BTreeSet<String>,
+    /// When this machine last pruned (nanoseconds since 1970 UTC). Decides when to look for what is
+    /// dead, never what is.
+    #[serde(default)]
+    pub pruned: Option<i64>,
 }
 
 /// A lock of this machine, freed by the kernel when its holder dies.
@@ -74,6 +78,7 @@ impl WriterState {
             seen: BTreeMap::new(),
             loss_noticed: None,
             damaged_packs: BTreeSet::new(),
+            pruned: None,
         }
     }
 }

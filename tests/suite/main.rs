@@ -70,6 +70,8 @@ mod shop;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod upkeep;
+#[cfg(test)]
 mod vectors;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]

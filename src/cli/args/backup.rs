@@ -50,6 +50,12 @@ pub struct BackupArgs {
     /// Why it is made
     #[arg(long, value_enum, default_value_t = TriggerArg::Manual)]
     pub trigger: TriggerArg,
+    /// Pin the snapshot, so that no rule lets it go; say why
+    #[arg(long, value_name = "REASON")]
+    pub pin: Option<String>,
+    /// Last day on which the pin holds, such as 2036-12-31
+    #[arg(long, value_name = "DATE", requires = "pin")]
+    pub until: Option<String>,
     /// Wait for another backup of the same part instead of failing
     #[arg(long, value_name = "DURATION", value_parser = duration())]
     pub wait: Option<Duration>,

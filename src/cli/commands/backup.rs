@@ -11,6 +11,7 @@ use crate::{
         json,
         mirrors::{self, Care, Outcome},
         output::Tone,
+        pins,
         run::{Done, recorded, unrecorded},
         text,
     },
@@ -18,11 +19,12 @@ use crate::{
     format::record::{PartKind, Storage, Trigger},
     ops::{
         self,
-        backup::{self, Report, Request},
+        backup::{Report, Request},
         event::Observer,
         plan::{Expectation, plan},
         run_record::Start,
         set::{FileContent, FileSet, Mounts, Set, SetSource},
+        upkeep::{self, Mode, Upkeep},
     },
     repo::Repository,
 };
@@ -36,6 +38,7 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<Done, Error> {
             preview(context, &config, &repository, &sets)
         });
     }
+    let upkeep = upkeep(context, &config, &args)?;
     let start = Start {
         actor: args.by.clone().unwrap_or_default(),
         station: args.station.clone().unwrap_or_default(),
@@ -46,10 +49,39 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<Done, Error> {
         let repository = context.open(&config, observer)?;
         let configured = configured(&config, &repository, &sets)?;
         let request = request(context, &config, args, (sets, configured))?;
-        let report = backup::run(&repository, &request, observer)?;
-        let done = conclude(context, &repository, &report);
+        let outcome = upkeep::back_up(&repository, &request, &upkeep, observer)?;
+        let done = conclude(context, &repository, &outcome.report);
+        let done = tell_upkeep(context, &outcome, done);
         send(context, &config, (&repository, done), observer)
     })
+}
+
+/// What goes with this backup.
+fn upkeep(context: &Context, config: &Config, args: &BackupArgs) -> Result<Upkeep, Error> {
+    let until = args.until.as_deref();
+    let until = until.map(|text| pins::until(text, context.now(), &config.zone)).transpose()?;
+    Ok(Upkeep {
+        mode: if config.retention.auto { Mode::Auto } else { Mode::Manual },
+        policies: config.retention.policies.clone(),
+        zone: config.zone.clone(),
+        prune: config.retention.prune_options(),
+        pin: args.pin.clone().map(|reason| (reason, until)),
+    })
+}
+
+fn tell_upkeep(context: &Context, outcome: &upkeep::Outcome, done: Done) -> Done {
+    let output = &context.output;
+    if outcome.forgotten > 0 {
+        let snapshots = text::counted(outcome.forgotten as u64, "older snapshot");
+        output.remark(&format!(
+            "{snapshots} forgotten by the policy.  See them:  stillpoint snapshots --forgotten"
+        ));
+    }
+    let freed = outcome.pruned.as_ref().map(|pruned| pruned.bytes_freed);
+    if let Some(bytes) = freed {
+        output.remark(&format!("Pruned: {} freed.", text::bytes(bytes)));
+    }
+    done.figure("forgotten", outcome.forgotten).figure("bytes_freed", freed)
 }
 
 /// The sets of this run: those named, those given here, or all of the configuration.

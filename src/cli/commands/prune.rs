@@ -11,18 +11,16 @@ use crate::{
         text,
     },
     ops::{
-        prune::{PruneOptions, PrunePlan, PruneReport, plan, prune},
+        prune::{PrunePlan, PruneReport, plan, prune},
         run_record::Start,
     },
 };
 
 pub fn run(context: &Context, args: &PruneArgs) -> Result<Done, Error> {
     let config = context.config()?;
-    let options = PruneOptions {
-        max_unused_permille: args.max_unused,
-        max_repack_bytes: args.max_repack,
-        ..PruneOptions::default()
-    };
+    let mut options = config.retention.prune_options();
+    options.max_repack_bytes = args.max_repack;
+    options.max_unused_permille = args.max_unused.unwrap_or(options.max_unused_permille);
     if args.dry_run {
         return unrecorded(context, |observer| {
             let repository = context.open(&config, observer)?;
