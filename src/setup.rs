@@ -9,10 +9,6 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-pub use mirror::Known;
-pub use remote::Means;
-use rustix::fs::Mode;
-
 use crate::{
     backend::{self, Backend, Folder, layer::retry::Patience, local::LocalBackend},
     clock::{Clock, Entropy, SystemClock, SystemEntropy},
@@ -20,6 +16,8 @@ use crate::{
     disk::{Disk, RealDisk, Uninterrupted},
     repo::{self, Environment},
 };
+pub use mirror::Known;
+pub use remote::Means;
 
 /// What everything on this machine runs on.
 #[derive(Clone)]
@@ -33,13 +31,10 @@ pub struct Machine {
     pub program: PathBuf,
     /// How long places elsewhere are tried again.
     pub patience: Patience,
-    /// What new files of our caller may not allow; programs of other people are started with it.
-    pub umask: u32,
 }
 
 impl Machine {
-    /// The real one. From here on, files that libraries create (the index, SQLite) are for us
-    /// alone, as those are that we create ourselves.
+    /// The real one.
     pub fn real() -> Self {
         Self {
             disk: Arc::new(Uninterrupted(RealDisk)),
@@ -50,7 +45,6 @@ impl Machine {
             // meanwhile.
             program: PathBuf::from("/proc/self/exe"),
             patience: Patience::default(),
-            umask: rustix::process::umask(Mode::from_raw_mode(0o077)).as_raw_mode(),
         }
     }
 

@@ -219,6 +219,7 @@ fn sentence(phase: Phase, item: &str) -> String {
     let words = match phase {
         Phase::Open if item.is_empty() => "reading the index",
         Phase::Open => "opening",
+        Phase::Wait if item.is_empty() => "waiting",
         Phase::Wait => "waiting for",
         Phase::Count => "counting",
         Phase::Capture => "capturing",

@@ -55,12 +55,12 @@ mod past;
 mod power_cuts;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
-mod restore_again;
+mod prune;
 #[cfg(test)]
 mod repairs;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
-mod prune;
+mod restore_again;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod scene;

@@ -107,6 +107,6 @@ fn show_report(context: &Context, report: &PruneReport) {
     ));
     if report.plan.in_trash > 0 {
         let snapshots = text::counted(report.plan.in_trash, "forgotten snapshot");
-        output.remark(&format!("{snapshots} wait in the trash and can still be had back."));
+        output.remark(&format!("In the trash, and still to be had back: {snapshots}."));
     }
 }

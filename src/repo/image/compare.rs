@@ -1,9 +1,6 @@
 //! Which pages of two images may differ, told by where they lie.
 
-use crate::{
-    format::page_chunk::Older,
-    repo::image::ImageReader,
-};
+use crate::{format::page_chunk::Older, repo::image::ImageReader};
 
 impl ImageReader {
     /// Returns the numbers, ascending, of pages that both images have and that may not be alike;
