@@ -110,6 +110,26 @@ fn diff_tells_the_rows_that_differ_and_nothing_else() {
 }
 
 #[test]
+fn a_row_that_was_replaced_is_one_that_changed() {
+    let shop = Shop::open();
+    shop.on_pos("CREATE TABLE settings (name TEXT PRIMARY KEY, value)");
+    shop.on_pos("INSERT INTO settings VALUES ('theme', 'dark'), ('till', 3), ('gone', 1)");
+    let _ = shop.back_up(&[]);
+    shop.on_pos(
+        "INSERT OR REPLACE INTO settings VALUES ('theme', 'light'), ('new', 1), ('till', 3)",
+    );
+    shop.on_pos("DELETE FROM settings WHERE name = 'gone'");
+    let _ = shop.back_up(&[]);
+
+    let text = shop.run(["diff", "latest~1", "latest", "--rows"]);
+
+    assert!(text.out.contains("~ name=theme  value: dark to light\n"), "{}", text.out);
+    assert!(text.out.contains("- name=gone  value=1\n"), "{}", text.out);
+    assert!(text.out.contains("+ name=new  value=1\n"), "{}", text.out);
+    assert!(!text.out.contains("till"), "{}", text.out);
+}
+
+#[test]
 fn a_script_brings_an_older_copy_to_the_newer_moment() {
     let shop = Shop::open();
     let _ = shop.back_up(&[]);

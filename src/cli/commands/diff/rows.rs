@@ -17,8 +17,8 @@ use crate::{
         diff::{
             Change, DatabaseDifference,
             rows::{
-                Comparison, Detail, Event, Key, Row, RowChange, Side, Table as RowTable,
-                TableCounts, script,
+                Comparison, Detail, Event, Row, RowChange, Side, Table as RowTable, TableCounts,
+                script,
             },
         },
         past::{Error, value::Value},
@@ -167,7 +167,7 @@ impl<'a> Answer<'a> {
             part: self.part,
             table: &table.name,
             change: word(row.change),
-            key: object(table.key.names(), row.key),
+            key: object(row.key_names, row.key),
             before: row.older.map(|(table, values)| object(&table.columns, values)),
             after: row.newer.map(|(table, values)| object(&table.columns, values)),
         });
@@ -202,8 +202,9 @@ impl<'a> Answer<'a> {
                 }
             })
             .collect();
-        let key = table.has_own_rowid() || row.change == RowChange::Changed;
-        let key = if key { format!("{}  ", key_text(table, row.key)) } else { String::new() };
+        let is_column = |name: &String| table.columns.contains(name);
+        let is_shown = row.change == RowChange::Changed || !row.key_names.iter().all(is_column);
+        let key = if is_shown { format!("{}  ", key_text(row)) } else { String::new() };
         self.output.result(&format!("       {mark} {key}{}", cells.join("  ")));
     }
 
@@ -214,7 +215,7 @@ impl<'a> Answer<'a> {
                 csv(self.part),
                 csv(&table.name),
                 word(row.change).to_owned(),
-                csv(&key_text(table, row.key)),
+                csv(&key_text(row)),
                 csv(column),
                 field(before).unwrap_or_default(),
                 field(after).unwrap_or_default(),
@@ -295,15 +296,10 @@ fn word_of(value: &Value) -> String {
     shown(value.as_ref())
 }
 
-fn key_text(table: &RowTable, key: &[Value]) -> String {
-    let values: Vec<String> = key.iter().map(word_of).collect();
-    match &table.key {
-        Key::Columns(names) => {
-            let pairs = names.iter().zip(values).map(|(name, value)| format!("{name}={value}"));
-            pairs.collect::<Vec<_>>().join(" ")
-        }
-        _ => format!("{}={}", table.key.names().concat(), values.concat()),
-    }
+fn key_text(row: &Row<'_>) -> String {
+    let pairs = row.key_names.iter().zip(row.key);
+    let pairs = pairs.map(|(name, value)| format!("{name}={}", word_of(value)));
+    text::printable(pairs.collect::<Vec<_>>().join(" ").as_bytes())
 }
 
 fn object(names: &[String], values: &[Value]) -> Map<String, Json> {

@@ -95,11 +95,13 @@ impl<'a> Lookup<'a> {
                 return Ok(None);
             }
         }
+        let key_names = newer.or(older).map(|side| side.table.key.names()).unwrap_or_default();
         let told = |side: Option<&'r Asked<'a>>| side.map(|side| (side.table, &side.values[..]));
-        Ok(Some(Row { change, older: told(older), newer: told(newer), key }))
+        Ok(Some(Row { change, older: told(older), newer: told(newer), key, key_names }))
     }
 
-    fn differ(&self, older: &[Value], newer: &[Value]) -> bool {
+    /// Whether a column that both sides have differs.
+    pub fn differ(&self, older: &[Value], newer: &[Value]) -> bool {
         self.common.iter().any(|(before, now)| older[*before] != newer[*now])
     }
 }

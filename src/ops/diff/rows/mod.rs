@@ -7,6 +7,7 @@
 //! of a table WITHOUT ROWID.
 
 mod candidates;
+mod keyed;
 mod lookup;
 mod merge;
 mod schema;
@@ -29,6 +30,7 @@ use crate::ops::{
     },
 };
 use candidates::{Candidate, Candidates};
+use keyed::Keyed;
 use lookup::Lookup;
 
 /// More changed pages than this part of all: the trees have too little in common to look for it.
@@ -51,8 +53,9 @@ pub struct Row<'a> {
     /// The table as the older and the newer side have it.
     pub older: Option<(&'a Table, &'a [Value])>,
     pub newer: Option<(&'a Table, &'a [Value])>,
-    /// The rowid, or the primary key.
+    /// The primary key, or the rowid.
     pub key: &'a [Value],
+    pub key_names: &'a [String],
 }
 
 /// What is wanted of each row.
@@ -60,7 +63,10 @@ pub struct Row<'a> {
 pub enum Detail {
     /// Only how many differ.
     Counts,
+    /// By their primary key, if they have one.
     Rows,
+    /// By what SQLite itself tells them apart: their rowid.
+    Stored,
 }
 
 /// A piece of the answer.
@@ -177,6 +183,16 @@ impl<'a> Comparison<'a> {
         let newer = self.newer.schema.table(name);
         let candidates = Candidates::of((self.older, older), (self.newer, newer), &self.alike)?;
         let mut lookup = Lookup::new((self.older, older), (self.newer, newer))?;
+        if detail != Detail::Stored
+            && let Some(mut keyed) = Keyed::new(older, newer)
+        {
+            let flow = candidates.visit(&mut |candidate| {
+                let row = lookup.row(&candidate.key)?;
+                Ok(row.map_or(ControlFlow::Continue(()), |row| keyed.take(&row, counts, visit)))
+            })?;
+            let is_wanted = flow.is_continue();
+            return Ok(if is_wanted { keyed.finish(&lookup, counts, visit) } else { flow });
+        }
         candidates.visit(&mut |candidate| {
             if detail == Detail::Counts
                 && let Some(change) = lookup.known_change(&candidate)

@@ -33,6 +33,8 @@ pub struct Table {
     /// Columns whose values are stored.
     pub columns: Vec<String>,
     pub key: Key,
+    /// The columns of a primary key that is not the rowid itself.
+    pub primary: Vec<String>,
 }
 
 /// What tells the rows of a table apart.
@@ -145,12 +147,16 @@ fn table(
         all.push(column);
     })?;
     keyed.sort_by_key(|(place, ..)| *place);
+    let mut primary: Vec<String> = keyed.iter().map(|(_, name, _)| name.clone()).collect();
     let key = match &keyed[..] {
         _ if without_rowid => Key::Columns(keyed.into_iter().map(|(_, name, _)| name).collect()),
         [(_, column, kind)] if is_alias(database, &name, kind)? => Key::Rowid(column.clone()),
         _ => rowid_name(&all).map_or(Key::Hidden, Key::Rowid),
     };
-    Ok(Table { name, root, columns, key })
+    if matches!(&key, Key::Rowid(name) if primary == [name.as_str()]) {
+        primary.clear();
+    }
+    Ok(Table { name, root, columns, key, primary })
 }
 
 /// Whether a primary key of one column is the rowid itself: then it has no index.

@@ -166,7 +166,7 @@ impl Script<'_, '_> {
         if half == RowChange::Removed && comparison.newer.schema.table(name).is_none() {
             return Ok(());
         }
-        comparison.run(Some(name), Detail::Rows, &mut |event| {
+        comparison.run(Some(name), Detail::Stored, &mut |event| {
             if let Event::Row(row) = event {
                 let line = match half {
                     RowChange::Removed => row.older.map(|(table, _)| removal(table, row)),

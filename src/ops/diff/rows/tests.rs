@@ -143,7 +143,8 @@ fn rows(connection: &Connection, table: &str) -> Rows {
         "words" => "lower(w) || '/' || lang",
         "texts_idx" => "segid || '/' || hex(term)",
         "texts_config" => "k",
-        "named" => "_rowid_",
+        "named" => "code",
+        "extra" => "x",
         _ => "rowid",
     };
     let sql = format!("SELECT {key}, * FROM \"{table}\"");
