@@ -13,13 +13,13 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, IFlags},
+    fs::{CWD, FsWord, IFlags},
     io::Errno,
 };
 
 use super::Dir;
 
-const EXT4_MAGIC: i64 = 0xef53;
+const EXT4_MAGIC: FsWord = 0xef53;
 
 /// How the folders that are made in a folder lie on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ fn pays(dir: &Dir) -> io::Result<bool> {
     {
         return Ok(pays);
     }
-    let is_ext4 = i64::try_from(rustix::fs::fstatfs(&dir.0)?.f_type) == Ok(EXT4_MAGIC);
+    let is_ext4 = rustix::fs::fstatfs(&dir.0)?.f_type == EXT4_MAGIC;
     let pays = is_ext4 && !has_journal(device)?;
     *last = Some((device, pays));
     Ok(pays)
