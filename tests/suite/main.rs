@@ -68,7 +68,11 @@ mod scene;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod shop;
 #[cfg(test)]
+mod marks;
+#[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod time;
 #[cfg(test)]
 mod upkeep;
 #[cfg(test)]

@@ -20,6 +20,10 @@ pub enum Work {
     RotateKeys,
     Repair,
     Prune,
+    Forget,
+    Undelete,
+    Pin,
+    Unpin,
 }
 
 /// Whether all that was asked for was done. What was left out was reported.
@@ -53,9 +57,13 @@ impl Work {
     /// What changes keys has its own rules, in `crate::keys`.
     pub const KEYS: [Self; 4] = [Self::AddKey, Self::ChangeKey, Self::RemoveKey, Self::RotateKeys];
 
+    /// What marks snapshots has its own rules, in `crate::marks`.
+    pub const MARKS: [Self; 4] = [Self::Forget, Self::Undelete, Self::Pin, Self::Unpin];
+
     /// The work whose `Debug` form this is.
     pub fn named(name: &str) -> Self {
-        let mut all = Self::ALL.into_iter().chain(Self::KEYS).chain([Self::Prune]);
+        let all = Self::ALL.into_iter().chain(Self::KEYS).chain(Self::MARKS);
+        let mut all = all.chain([Self::Prune]);
         let named = all.find(|work| format!("{work:?}") == name);
         named.expect("the name of a work")
     }
@@ -76,6 +84,9 @@ impl Work {
             Self::Repair => vault.repair(disk).map(|outcome| outcome.left.is_empty()),
             Self::AddKey | Self::ChangeKey | Self::RemoveKey | Self::RotateKeys => {
                 crate::keys::change(self, disk, vault).map(|()| true)
+            }
+            Self::Forget | Self::Undelete | Self::Pin | Self::Unpin => {
+                crate::marks::mark(self, disk, vault).map(|()| true)
             }
             Self::Prune => crate::prune::prune(disk, vault).map(|()| true),
         }?;
