@@ -1,6 +1,7 @@
 """The command line of the bench; see scripts/bench."""
 
 import argparse
+import dataclasses
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from bench_parts.results import Results
 from bench_parts.scenarios import Scenarios, say
 from bench_parts.workloads import FULL, QUICK, Workloads
 
-SCENARIOS = ("uploads", "texts", "database", "past", "scale")
+SCENARIOS = ("uploads", "texts", "database", "past", "prune", "scale")
 # Outside the checkout, and on one disk with the repositories, which lie beside the workloads.
 CACHE = Path(os.environ.get("STILLPOINT_BENCH") or Path.home() / ".cache/stillpoint/bench")
 RESULTS_PAGE = Path("benches/RESULTS.md")
@@ -33,6 +34,9 @@ def parse_arguments():
         help="leave this peer out, and say so in the result",
     )
     parser.add_argument(
+        "--snapshots", type=int, metavar="N", help="length of the history that is pruned"
+    )
+    parser.add_argument(
         "--report", action="store_true", help="measure nothing, write the page anew"
     )
     return parser.parse_args()
@@ -41,6 +45,8 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     size = QUICK if arguments.quick else FULL
+    if arguments.snapshots:
+        size = dataclasses.replace(size, prune_snapshots=arguments.snapshots)
     scratch = CACHE / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     everyone = [kind(scratch) for kind in contestants.ALL if kind.name not in arguments.without]

@@ -80,6 +80,14 @@ class Contestant:
         """Commands that restore the newest backup, or one that is `ago` backups older."""
         raise NotImplementedError
 
+    def forget(self, kept):
+        """Commands that forget all but the newest, as far as that is a step of its own."""
+        return []
+
+    def prune(self, kept):
+        """Commands that remove what only forgotten backups need, at once."""
+        raise NotImplementedError
+
     def restored(self, source, target):
         """Where `restore` has put it."""
         raise NotImplementedError
@@ -112,6 +120,15 @@ class Stillpoint(Contestant):
     def restore(self, source, target, ago=0):
         words = ["restore", f"latest~{ago}", "--quiet", "--target", target]
         return [self.stillpoint(*self.credential(), *words)]
+
+    def forget(self, kept):
+        words = ["forget", "--policy", "--keep-last", str(kept), "--allow-most", "--quiet"]
+        return [self.stillpoint(*self.credential(), *words)]
+
+    def prune(self, kept):
+        config = self.folder / "no-trash.toml"
+        config.write_text("[retention]\nauto = false\ntrash_days = 0\n")
+        return [self.stillpoint(*self.credential(), "--config", config, "prune", "--quiet")]
 
     def restored(self, source, target):
         return target / (f"{source.name}.db" if source.is_database else source.name)
@@ -170,6 +187,12 @@ class Restic(Peer):
     def backup_folder(self, folder):
         return [self.command("backup", "--quiet", ".", cwd=folder)]
 
+    def forget(self, kept):
+        return [self.command("forget", "--quiet", "--group-by", "", "--keep-last", str(kept))]
+
+    def prune(self, kept):
+        return [self.command("prune", "--quiet")]
+
     def restore_folder(self, target):
         return [self.command("restore", "--quiet", "latest", "--target", target)]
 
@@ -193,6 +216,12 @@ class Rustic(Peer):
     def backup_folder(self, folder):
         return [self.command("backup", ".", cwd=folder)]
 
+    def forget(self, kept):
+        return [self.command("forget", "--group-by", "", "--keep-last", str(kept))]
+
+    def prune(self, kept):
+        return [self.command("prune", "--instant-delete", "--keep-pack", "0s")]
+
     def restore_folder(self, target):
         return [self.command("restore", "latest", target)]
 
@@ -214,6 +243,9 @@ class Borg(Peer):
         return [
             self.command("create", "--compression", "zstd,3", f"::{self.archives}", ".", cwd=folder)
         ]
+
+    def prune(self, kept):
+        return [self.command("prune", "--keep-last", str(kept)), self.command("compact")]
 
     def restore_folder(self, target):
         return [self.command("extract", f"::{self.archives}", cwd=target)]

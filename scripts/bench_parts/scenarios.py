@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import shop
-from bench_parts import past, scale
+from bench_parts import past, prunes, scale
 from bench_parts.baseline import ChangedPages, compressed_bytes
 from bench_parts.contestants import Source
 from bench_parts.measure import run, run_timed
@@ -63,6 +63,18 @@ class Scenarios:
         shutil.copyfile(self.workloads.database(), live)
         past.measure(self, Source("shop", live), SALES_OF_A_QUIET_HOUR)
         self.clean()
+
+    def prune(self):
+        """A history of which the older half is forgotten and removed."""
+        live = self.scratch / "live" / "shop.db"
+        live.parent.mkdir(parents=True, exist_ok=True)
+        size = self.workloads.size
+        shop.make(live, size.prune_database_bytes)
+        prunes.measure(self, Source("shop", live), size.prune_snapshots)
+        self.clean()
+
+    def say(self, text):
+        say(text, end="\r")
 
     def scale(self):
         """Indexes larger than any workload here."""

@@ -26,6 +26,9 @@ class Size:
     hours: int
     runs: int
     index_chunks: tuple
+    # All peers take part in all of it, and theirs grow fast: a smaller database.
+    prune_database_bytes: int
+    prune_snapshots: int
 
 
 FULL = Size(
@@ -37,6 +40,8 @@ FULL = Size(
     hours=200,
     runs=3,
     index_chunks=(10**5, 10**6, 10**7),
+    prune_database_bytes=50_000_000,
+    prune_snapshots=2_000,
 )
 QUICK = Size(
     name="quick",
@@ -47,6 +52,8 @@ QUICK = Size(
     hours=12,
     runs=1,
     index_chunks=(10**5,),
+    prune_database_bytes=10_000_000,
+    prune_snapshots=60,
 )
 
 

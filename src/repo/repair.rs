@@ -14,7 +14,7 @@ use crate::{
     backend::ObjectName,
     chunk,
     id::{PackId, SnapshotId},
-    repo::{Error, Repository, check::CheckEvent},
+    repo::{Error, Repository, check::CheckEvent, prune},
 };
 
 /// Packs that are salvaged together, so that what is left of them shares new packs.
@@ -211,6 +211,7 @@ fn carry_out(repo: &Repository, steps: &[Step], outcome: &mut Outcome) -> Result
 }
 
 fn set_aside(repo: &Repository, name: &ObjectName, outcome: &mut Outcome) -> Result<(), Error> {
+    prune::explain_removal(repo, name)?;
     let moved = repo.env.backend.set_aside(name)?;
     outcome.set_aside.extend(moved.map(|_| name.clone()));
     Ok(())

@@ -14,7 +14,7 @@ use crate::{
         index_object::{self, Contents, Draft, Head, IndexObjectReader},
         object,
         prune::{
-            Report, condemn,
+            Report, condemn, explain,
             roots::{Roots, Trash},
         },
         tombstones::{self, Condemned},
@@ -179,13 +179,7 @@ impl<'a> Fold<'a> {
         if bytes <= FOLDED_BYTES_MAX {
             return Ok(tombstones);
         }
-        let horizon = Tombstone {
-            deleter: self.repo.writer_id()?,
-            created: self.repo.env.clock.now(),
-            packs: Vec::new(),
-            index_objects: Vec::new(),
-            snapshots: Vec::new(),
-        };
+        let horizon = explain::naming(self.repo, Vec::new())?;
         let id = ObjectId(self.repo.env.entropy.bytes32());
         Ok(BTreeMap::from([(id, horizon.encode()?)]))
     }
@@ -227,13 +221,8 @@ impl<'a> Fold<'a> {
         });
         let mut tombstones: Vec<ObjectId> = ours_of_old.map(|(id, _)| *id).collect();
         if !before.is_empty() {
-            let tombstone = Tombstone {
-                deleter: repo.writer_id()?,
-                created: repo.env.clock.now(),
-                packs: Vec::new(),
-                index_objects: before.keys().copied().collect(),
-                snapshots: Vec::new(),
-            };
+            let index_objects = before.keys().copied().collect();
+            let tombstone = Tombstone { index_objects, ..explain::naming(repo, Vec::new())? };
             tombstones.push(condemn::put(repo, &tombstone)?);
             for (id, name) in covered(repo)? {
                 if before.contains_key(&id) {

@@ -13,6 +13,7 @@
 //! condemned and still there: the next one takes them over.
 
 mod condemn;
+mod explain;
 mod fold;
 mod mark;
 mod occurrences;
@@ -33,6 +34,7 @@ use crate::{
 };
 
 use condemn::Condemnation;
+pub use explain::explain_removal;
 use plan::Effort;
 pub use plan::Plan;
 use roots::Trash;

@@ -11,6 +11,7 @@ use crate::{
     repo::{
         check, marks,
         tests::{Fixture, commit_chunks, is_finding, plain, read_all},
+        tombstones,
     },
 };
 
@@ -143,4 +144,27 @@ fn what_a_dead_run_left_goes_after_its_grace() {
     let patient = Options { grace: Duration::from_secs(3600), ..AT_ONCE };
     assert_eq!(prune_now(&fixture.open(), &patient).packs_deleted, 0);
     assert_eq!(prune_now(&fixture.open(), &AT_ONCE).packs_deleted, 1);
+}
+
+#[test]
+fn a_run_that_began_before_an_index_object_was_set_aside_looks_at_every_chunk() {
+    let fixture = Fixture::new();
+    let first = commit_chunks(&fixture.open(), &chunks(0..10)).unwrap();
+    let _ = commit_chunks(&fixture.open(), &chunks(10..20)).unwrap();
+    let (elsewhere, _state) = fixture.open_elsewhere();
+    let early = elsewhere.catalogue().unwrap();
+    forget(&fixture.open(), first.id);
+    let _ = prune_now(&fixture.open(), &AT_ONCE);
+    let index = fixture.env.backend.list(Folder::Index).unwrap().objects;
+
+    for listed in &index {
+        explain_removal(&fixture.open(), &listed.name).unwrap();
+        fixture.env.backend.delete(&listed.name).unwrap();
+    }
+
+    let backend = fixture.env.backend.as_ref();
+    let look = tombstones::look(backend, elsewhere.keys(), early.known_index()).unwrap();
+    assert!(look.packs().is_empty());
+    assert!(look.concerns(early.known_tombstones()));
+    assert!(prune(&fixture.open(), &AT_ONCE, &mut |_| ()).is_ok());
 }
