@@ -3,6 +3,8 @@
 `benches/index_scale.rs` fills an index and looks ids up in sorted batches.
 `benches/rebuild_scale.rs` writes the segments of a million chunks and lets a fresh machine build
 its index from them.
+`benches/forget_scale.rs` commits three months of hourly increments of a gigabyte, judges them by
+the shop's policies, forgets what those do not keep, and prunes.
 """
 
 import re
@@ -11,9 +13,14 @@ import subprocess
 LOOKUPS = re.compile(r"a miss ([\d.]+) us .*a hit ([\d.]+) us ")
 PEAK = re.compile(r"peak (\d+) MB")
 REBUILD = re.compile(r"rebuilt in ([\d.]+) s")
+JUDGED = re.compile(r"judged in ([\d.]+) s.*peak (\d+) MB")
+PRUNED = re.compile(r"pruned in ([\d.]+) s.*peak (\d+) MB")
 
 ROW = "index of {} chunks"
 REBUILD_ROW = "rebuild from {} chunks"
+JUDGE_ROW = "forget --policy --dry-run of {} snapshots"
+PRUNE_ROW = "prune of most of {} snapshots"
+HISTORY = 2_000
 
 
 def measure(results, counts):
@@ -26,6 +33,18 @@ def measure(results, counts):
     row = REBUILD_ROW.format(f"{rebuilt:,}")
     results.begin(row)
     results.add(row, "stillpoint", rebuild_facts(program_output("rebuild_scale", rebuilt)))
+    history(results, HISTORY if counts[-1] >= 10**6 else HISTORY // 10)
+
+
+def history(results, count):
+    """Adds a row for judging so many snapshots, and one for pruning what goes."""
+    output = program_output("forget_scale", count)
+    for row, pattern in ((JUDGE_ROW, JUDGED), (PRUNE_ROW, PRUNED)):
+        seconds, megabytes = pattern.search(output).groups()
+        row = row.format(f"{count:,}")
+        results.begin(row)
+        facts = {"wall": float(seconds), "peak_bytes": int(megabytes) * 10**6}
+        results.add(row, "stillpoint", facts)
 
 
 def program_output(bench, count):
