@@ -1,4 +1,8 @@
 //! What every backend must pass: the contract of [`Backend`], spoken as tests.
+//!
+//! Not a test itself, so that backends whose counterpart is another program can be put to it too.
+
+#![expect(clippy::unwrap_used, reason = "what breaks the contract ends the test that asks")]
 
 use std::thread;
 

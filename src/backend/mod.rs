@@ -3,8 +3,8 @@
 //!
 //! A backend stores immutable byte strings under names and knows nothing of what is in them.
 
-#[cfg(test)]
 pub mod conformance;
+pub mod gdrive;
 pub mod layer;
 pub mod local;
 pub mod memory;
@@ -219,6 +219,10 @@ pub struct Listing {
     pub objects: Vec<Listed>,
     /// Names that are none of ours.
     pub foreign: Vec<String>,
+    /// Objects that someone moved to the trash: not there, but they can be brought back.
+    pub trashed: Vec<ObjectName>,
+    /// Objects, listed once, that the place has more than once; any of them will do.
+    pub duplicates: Vec<ObjectName>,
 }
 
 /// One object of a listing.

@@ -13,6 +13,10 @@ mod crashes;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod damage;
 #[cfg(test)]
+mod drive;
+#[cfg(test)]
+mod fake_drive;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
