@@ -13,6 +13,7 @@ mod crashes;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod damage;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod drive;
 #[cfg(test)]
 mod fake_drive;

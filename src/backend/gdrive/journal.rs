@@ -20,7 +20,7 @@ const IDS_BYTES_MAX: u64 = 1 << 20;
 const ENTRY_BYTES_MAX: u64 = 64 * 1024;
 /// Ids are asked for in such batches, so that most runs ask for none.
 const IDS_ASKED: u32 = 250;
-/// A process takes so many from the file at once; what it does not use is lost, which costs nothing.
+/// A process takes so many from the file at once; what it does not use is lost and costs nothing.
 const IDS_TAKEN: usize = 10;
 
 /// An upload under way.

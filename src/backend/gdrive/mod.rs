@@ -1,7 +1,7 @@
 //! Objects as files in a folder of Google Drive.
 //!
-//! Drive has no create-if-absent, names that are not unique, and listings that may lag. So an object
-//! is found by the id of its file, which is drawn and written down before the file is made
+//! Drive has no create-if-absent, names that are not unique, and listings that may lag. So an
+//! object is found by the id of its file, which is drawn and written down before the file is made
 //! ([`journal`]); what lies where is remembered on this machine ([`objects`]), and a run that only
 //! adds lists nothing. A listing is taken as it is for what it shows; what it fails to show and we
 //! know of is asked for by id before it counts as gone.
@@ -121,7 +121,8 @@ impl GDriveBackend {
     /// Opens a folder that exists; without a request if this machine knows it already.
     ///
     /// # Errors
-    /// [`Error::WrongPlace`] or [`Error::SetUp`] if there is none, several, or one that this client cannot see into.
+    /// [`Error::WrongPlace`] or [`Error::SetUp`] if there is none, several, or one that this client
+    /// cannot see into.
     pub fn open(site: Site) -> Result<Self, Error> {
         let (account, folder) = (site.account.clone(), site.folder.clone());
         let backend = Self::new(site)?;

@@ -20,6 +20,8 @@ use crate::backend::{Error, Folder, Listed, Listing, ObjectName};
 /// A name that no listing shows is looked for again after so long: listings lag.
 const MISS_PAUSE: Duration = Duration::from_secs(2);
 const MISS_LISTINGS: usize = 2;
+/// A file that is gone is looked for once more under another id.
+const READS_MAX: usize = 2;
 
 impl GDriveBackend {
     /// Returns the files that hold the object, from memory if it knows any.
@@ -52,19 +54,22 @@ impl GDriveBackend {
         name: &ObjectName,
         read: impl Fn(&Known) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut outcome = Err(self.missing(name));
-        for known in self.require(name)? {
-            outcome = read(&known);
-            match &outcome {
-                Err(Error::Missing { .. } | Error::BadAnswer { .. }) => {}
-                _ => return outcome,
+        for _ in 0..READS_MAX {
+            let mut outcome = Err(self.missing(name));
+            for known in self.require(name)? {
+                outcome = read(&known);
+                match &outcome {
+                    Err(Error::Missing { .. } | Error::BadAnswer { .. }) => {}
+                    _ => return outcome,
+                }
+            }
+            match outcome {
+                // Deleted behind our back, or so it seems: a listing decides.
+                Err(Error::Missing { .. }) => self.objects.forget(name),
+                outcome => return outcome,
             }
         }
-        if let Err(Error::Missing { .. }) = &outcome {
-            // Deleted behind our back: what is remembered of it is wrong.
-            self.objects.forget(name);
-        }
-        outcome
+        Err(self.missing(name))
     }
 
     pub(super) fn read_whole(&self, name: &ObjectName, known: &Known) -> Result<Vec<u8>, Error> {

@@ -17,8 +17,9 @@ impl GDriveBackend {
     pub(super) fn put(&self, name: &ObjectName, content: &Content<'_>) -> Result<(), Error> {
         self.take()?;
         let _turn = self.turn(name);
-        if !self.objects.get(name).is_empty() {
-            return Err(self.exists(name));
+        let known = self.objects.get(name);
+        if !known.is_empty() {
+            return self.settle_known(name, content, &known);
         }
         for _ in 0..ATTEMPTS_MAX {
             let (mut entry, begun) = self.entry_for(name, content)?;
@@ -41,6 +42,23 @@ impl GDriveBackend {
             self.journal.remove(&self.local, name)?;
         }
         Err(self.drive.nonsense("refusals of every id and folder"))
+    }
+
+    /// Ends an upload that was noted and not taken out of the journal; else the name is taken.
+    fn settle_known(
+        &self,
+        name: &ObjectName,
+        content: &Content<'_>,
+        known: &[Known],
+    ) -> Result<(), Error> {
+        match self.journal.entry(&self.local, name)? {
+            Some(entry)
+                if content.is_of(&entry) && known.iter().any(|known| known.id == entry.id) =>
+            {
+                self.journal.remove(&self.local, name)
+            }
+            _ => Err(self.exists(name)),
+        }
     }
 
     /// Returns the journal's entry for the object, or a new one.

@@ -1,6 +1,7 @@
 //! The Drive backend against a Drive on loopback: its contract, what it costs, what it says.
 
 mod costs;
+mod faults;
 mod refusals;
 
 use std::{
@@ -29,6 +30,10 @@ use crate::fake_drive::{CLIENT_SECRET, FakeDrive};
 
 pub const PROJECT: &str = "4711";
 pub const FOLDER: &str = "shop backups";
+/// On a busy machine answers take their time.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// For answers that never come.
+pub const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
 /// What Drive wants pieces to be multiples of, and enough to see one go missing.
 pub const PIECE_BYTES: usize = 256 * 1024;
 
@@ -42,11 +47,11 @@ impl Clock for QuickClock {
     }
 
     fn elapsed(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 
     fn sleep(&self, duration: Duration) {
-        let _ = self.0.fetch_add(duration.as_millis() as u64, Ordering::Relaxed);
+        let _ = self.0.fetch_add(duration.as_nanos() as u64, Ordering::Relaxed);
     }
 }
 
@@ -61,6 +66,8 @@ pub struct Scene {
     pub fake: FakeDrive,
     pub state: tempfile::TempDir,
     pub clock: Arc<QuickClock>,
+    /// How long it waits for an answer.
+    pub patience: Duration,
     refresh: String,
 }
 
@@ -70,7 +77,16 @@ impl Scene {
         let fake = FakeDrive::start();
         let refresh = fake.sign_in(PROJECT);
         let state = tempfile::tempdir().unwrap();
-        Self { fake, state, clock: Arc::default(), refresh }
+        Self { fake, state, clock: Arc::default(), patience: PATIENCE, refresh }
+    }
+
+    /// Another Drive and machine in the same state.
+    pub fn copied(&self) -> Self {
+        let fake = FakeDrive::start_with(self.fake.store().clone());
+        let state = tempfile::tempdir().unwrap();
+        copy_folder(self.state.path(), state.path());
+        let refresh = self.refresh.clone();
+        Self { fake, state, clock: Arc::default(), patience: PATIENCE, refresh }
     }
 
     pub fn account(&self) -> Account {
@@ -88,10 +104,7 @@ impl Scene {
             options: Options {
                 endpoints: Endpoints::below(&self.fake.base()),
                 deletion: Deletion::Trash,
-                patience: Patience {
-                    answer: Duration::from_millis(400),
-                    bytes_per_second_min: 10_000_000,
-                },
+                patience: Patience { answer: self.patience, bytes_per_second_min: 10_000_000 },
                 shelf_objects_max: 1000,
                 sizes: Sizes { piece_bytes: PIECE_BYTES as u64, whole_bytes_max: 64 * 1024 },
             },
@@ -117,6 +130,21 @@ impl Scene {
             !file.trashed && file.app_properties.get("object") == Some(&name.to_string())
         };
         store.files.values().filter(holds).map(|file| file.id.clone()).collect()
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (source, target) = {
+            let entry = entry.unwrap();
+            (entry.path(), to.join(entry.file_name()))
+        };
+        if source.is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy_folder(&source, &target);
+        } else {
+            let _bytes = std::fs::copy(&source, &target).unwrap();
+        }
     }
 }
 

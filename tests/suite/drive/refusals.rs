@@ -26,7 +26,7 @@ fn each_refusal_is_an_error_of_its_own() {
     for fault in [Fault::StorageFull, Fault::DailyLimit, Fault::Unauthorized] {
         assert!(!outcome(fault).is_retryable(), "{fault:?}");
     }
-    for fault in [Fault::CutBefore, Fault::Unavailable, Fault::BadGateway, Fault::Silence] {
+    for fault in [Fault::CutBefore, Fault::Unavailable, Fault::BadGateway] {
         assert!(outcome(fault).is_retryable(), "{fault:?}");
     }
     scene.fake.plan(None);

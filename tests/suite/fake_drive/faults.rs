@@ -101,6 +101,43 @@ impl Fault {
         Self::TwiceListed,
     ];
 
+    /// Whether it makes a difference to a request of this kind.
+    pub fn concerns(self, what: &str) -> bool {
+        let is_session = what == "PUT session";
+        match self {
+            Self::LowerRange
+            | Self::NothingStored
+            | Self::NoRange
+            | Self::TooFarRange
+            | Self::MovedSession => is_session,
+            Self::EmptyListing | Self::Incomplete | Self::TwiceListed => what == "GET list",
+            Self::WrongChecksum | Self::CorruptStore => is_session || what == "POST whole",
+            Self::CorruptAnswer => what == "GET content",
+            Self::CutInBody => is_session || what.starts_with("POST"),
+            // Google may be believed that what is to be deleted is gone.
+            Self::NotFound | Self::Gone => what != "PATCH file",
+            _ => true,
+        }
+    }
+
+    /// Whether the client has to lose its patience.
+    pub const fn takes_for_ever(self) -> bool {
+        matches!(self, Self::Silence | Self::Trickle)
+    }
+
+    /// Whether what a session has is lost by it, so that it begins anew.
+    pub const fn loses_the_session(self) -> bool {
+        matches!(
+            self,
+            Self::NotFound
+                | Self::Gone
+                | Self::BadRequest
+                | Self::TooFarRange
+                | Self::WrongChecksum
+                | Self::CorruptStore
+        )
+    }
+
     /// How much of a request's body is read.
     pub fn body_bytes_max(self, head: &Request) -> Option<usize> {
         let length: usize = head.header("content-length")?.parse().ok()?;

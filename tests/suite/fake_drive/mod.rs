@@ -38,6 +38,8 @@ pub enum When {
     Once(usize),
     /// That one and all after it.
     From(usize),
+    /// That one, after which nobody hears of the client again.
+    LastWord(usize),
     /// All of this kind.
     Every(&'static str),
 }
@@ -63,8 +65,13 @@ struct Plan {
 
 impl FakeDrive {
     pub fn start() -> Self {
+        Self::start_with(Store::new())
+    }
+
+    /// Starts with what another one held.
+    pub fn start_with(store: Store) -> Self {
         let inside = Arc::new(Inside {
-            store: Mutex::new(Store::new()),
+            store: Mutex::new(store),
             plan: Mutex::default(),
             base: Mutex::default(),
         });
@@ -103,6 +110,11 @@ impl FakeDrive {
         *self.inside.plan() = Plan { fault, ..Plan::default() };
     }
 
+    /// Lets nothing go wrong any more, and counts on.
+    pub fn let_be(&self) {
+        self.inside.plan().fault = None;
+    }
+
     /// All requests since the last plan.
     pub fn log(&self) -> Vec<Logged> {
         self.inside.plan().log.clone()
@@ -128,12 +140,13 @@ impl Inside {
     /// The fault that the request of this number meets.
     fn fault(&self, number: usize, what: &str) -> Option<Fault> {
         let (when, fault) = self.plan().fault?;
-        let hits = match when {
-            When::Once(at) => number == at,
-            When::From(at) => number >= at,
-            When::Every(kind) => what == kind,
-        };
-        hits.then_some(fault)
+        match when {
+            When::Once(at) => (number == at).then_some(fault),
+            When::From(at) => (number >= at).then_some(fault),
+            When::Every(kind) => (what == kind).then_some(fault),
+            When::LastWord(at) if number > at => Some(Fault::CutBefore),
+            When::LastWord(at) => (number == at).then_some(fault),
+        }
     }
 
     fn carry_out(&self, request: &Request, what: &str, fault: Option<Fault>) -> Reply {

@@ -86,7 +86,7 @@ pub struct Code {
 }
 
 /// All of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Store {
     pub files: BTreeMap<String, File>,
     pub sessions: BTreeMap<String, Session>,
