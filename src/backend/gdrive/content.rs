@@ -4,6 +4,7 @@ use std::{ops::Range, sync::OnceLock};
 
 use bytes::{Bytes, BytesMut};
 use md5::{Digest, Md5};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::{journal::Entry, remote::Remote};
@@ -16,7 +17,8 @@ pub struct Content<'a> {
     checksums: OnceLock<Checksums>,
 }
 
-#[derive(Debug)]
+/// What the store says of content, in hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksums {
     pub md5: String,
     pub sha256: String,
@@ -32,7 +34,6 @@ impl<'a> Content<'a> {
         self.bytes
     }
 
-    /// In hexadecimal digits, as the store says them.
     pub fn checksums(&self) -> &Checksums {
         self.checksums.get_or_init(|| {
             let (mut md5, mut sha256) = (Md5::new(), Sha256::new());
@@ -62,26 +63,26 @@ impl<'a> Content<'a> {
     /// Whether an earlier upload was of the same content.
     pub fn is_of(&self, entry: &Entry) -> bool {
         let sums = self.checksums();
-        entry.bytes == self.bytes && entry.md5 == sums.md5 && entry.sha256 == sums.sha256
+        entry.bytes == self.bytes && entry.sums == *sums
     }
 }
 
-/// What is wrong with the file that an upload made, if anything is.
-pub fn difference(entry: &Entry, remote: &Remote) -> Option<&'static str> {
+/// What is wrong with a file that should hold so many bytes with these checksums, if anything is.
+pub fn difference(bytes: u64, sums: &Checksums, remote: &Remote) -> Option<&'static str> {
     let differs = |told: &Option<String>, sum: &str| {
         told.as_ref().is_some_and(|told| !told.eq_ignore_ascii_case(sum))
     };
     if remote.trashed {
         return Some("it is in the trash");
     }
-    if remote.size != Some(entry.bytes) {
+    if remote.size != Some(bytes) {
         return Some("its size is another one");
     }
-    if remote.md5_checksum.is_none() || differs(&remote.md5_checksum, &entry.md5) {
+    if remote.md5_checksum.is_none() || differs(&remote.md5_checksum, &sums.md5) {
         return Some("its MD5 is another one");
     }
     // The store leaves it out now and then.
-    differs(&remote.sha256_checksum, &entry.sha256).then_some("its SHA-256 is another one")
+    differs(&remote.sha256_checksum, &sums.sha256).then_some("its SHA-256 is another one")
 }
 
 /// The MD5 of bytes that came back, in hexadecimal digits.

@@ -12,7 +12,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{drive::Drive, drive::is_id, local::Local};
+use super::{
+    content::Checksums,
+    drive::{Drive, is_id},
+    local::Local,
+};
 use crate::backend::{Error, ObjectName};
 
 const IDS: &str = "ids";
@@ -30,8 +34,7 @@ pub struct Entry {
     pub id: String,
     pub parent: String,
     pub bytes: u64,
-    pub md5: String,
-    pub sha256: String,
+    pub sums: Checksums,
     /// Where the pieces go, once the store has said so.
     pub session: Option<String>,
 }

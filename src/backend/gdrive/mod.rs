@@ -25,6 +25,7 @@ mod local;
 pub mod loopback;
 mod oauth;
 mod objects;
+mod prove;
 mod read;
 mod remote;
 mod shelves;
@@ -53,7 +54,7 @@ use self::{
     content::Content, drive::Drive, journal::Journal, local::Local, objects::Objects,
     shelves::Shelves, tokens::Tokens,
 };
-use super::{Backend, Error, Folder, Listing, ObjectName};
+use super::{Backend, Capabilities, Error, Folder, Listing, ObjectName, Receipt};
 use crate::{clock::Clock, disk::Disk};
 
 /// What becomes of a deleted object.
@@ -289,6 +290,26 @@ impl Backend for GDriveBackend {
 
     fn list(&self, folder: Folder) -> Result<Listing, Error> {
         self.list_folder(folder)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { conditional_create: false, strong_listing: false, is_remote: true }
+    }
+
+    fn upload(&self, name: &ObjectName, pieces: &[&[u8]]) -> Result<Receipt, Error> {
+        self.put_new(name, pieces)?;
+        // Known since the upload, which compared it: this asks nobody.
+        self.receipt(name)
+    }
+
+    fn verify(&self, name: &ObjectName, pieces: &[&[u8]]) -> Result<Receipt, Error> {
+        self.compare(name, &Content::new(pieces))?;
+        self.receipt(name)
+    }
+
+    fn prove(&self) -> Result<Capabilities, Error> {
+        prove::prove(self)?;
+        Ok(self.capabilities())
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), Error> {

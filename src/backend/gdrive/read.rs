@@ -10,12 +10,12 @@ use std::{
 use super::{
     GDriveBackend,
     answer::{Class, No},
-    content::md5_of,
+    content::{Content, difference, md5_of},
     http::Answer,
     objects::Known,
     remote::Remote,
 };
-use crate::backend::{Error, Folder, Listed, Listing, ObjectName};
+use crate::backend::{Error, Folder, Listed, Listing, ObjectName, Receipt};
 
 /// A name that no listing shows is looked for again after so long: listings lag.
 const MISS_PAUSE: Duration = Duration::from_secs(2);
@@ -70,6 +70,29 @@ impl GDriveBackend {
             }
         }
         Err(self.missing(name))
+    }
+
+    /// Compares what the store says of an object with content.
+    pub(super) fn compare(&self, name: &ObjectName, content: &Content<'_>) -> Result<(), Error> {
+        let why = self.read(name, |known| match self.drive.file(&known.id)? {
+            Some(remote) if !remote.trashed => {
+                Ok(difference(content.bytes(), content.checksums(), &remote))
+            }
+            _ => Err(self.missing(name)),
+        })?;
+        match why {
+            None => Ok(()),
+            Some(why) => {
+                let (name, place) = (name.clone(), self.drive.place().to_owned());
+                Err(Error::NotAsSent { name, place, why: why.to_owned() })
+            }
+        }
+    }
+
+    /// What the store calls an object.
+    pub(super) fn receipt(&self, name: &ObjectName) -> Result<Receipt, Error> {
+        let known = self.require(name)?.swap_remove(0);
+        Ok(Receipt { remote_id: known.id, bytes: known.bytes })
     }
 
     pub(super) fn read_whole(&self, name: &ObjectName, known: &Known) -> Result<Vec<u8>, Error> {

@@ -87,6 +87,17 @@ pub fn root_metadata(id: &str, name: &str, project: &str) -> Value {
     })
 }
 
+/// What the file is to be called that proves a place.
+pub fn canary_metadata(id: &str, root: &str) -> Value {
+    json!({
+        "id": id,
+        "name": "canary",
+        "mimeType": OBJECT_TYPE,
+        "parents": [root],
+        "appProperties": {ROLE: "canary"},
+    })
+}
+
 /// What one of the folders below is to be called and to remember.
 pub fn shelf_metadata(id: &str, root: &str, name: &str, folder: Folder) -> Value {
     json!({

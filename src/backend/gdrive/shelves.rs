@@ -211,6 +211,11 @@ impl Shelves {
         Ok(ready.map(|shelf| shelf.id.clone()).collect())
     }
 
+    /// The id of the folder itself.
+    pub fn root(&self) -> String {
+        self.lock().kept.root.clone()
+    }
+
     /// Keeps what is known between runs.
     pub fn save(&self, local: &Local) -> Result<(), Error> {
         save(local, &self.lock().kept)

@@ -10,6 +10,7 @@ use reqwest::{
     Method, Url,
     header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName},
 };
+use serde_json::Value;
 
 use super::{
     answer::{Class, No},
@@ -116,20 +117,9 @@ impl Upload<'_> {
     }
 
     fn send_whole(&self, entry: &Entry) -> Result<Outcome, Error> {
-        let url = self.upload_url("multipart");
         let metadata = object_metadata(&entry.id, &entry.parent, self.name);
-        let head = format!(
-            "--{BOUNDARY}\r\nContent-Type: {JSON}\r\n\r\n{metadata}\r\n\
-             --{BOUNDARY}\r\nContent-Type: application/octet-stream\r\n\r\n"
-        );
-        let tail = format!("\r\n--{BOUNDARY}--\r\n");
         let whole = self.content.piece(0..self.content.bytes());
-        let body = bytes::Bytes::from([head.as_bytes(), &whole, tail.as_bytes()].concat());
-        let kind = format!("multipart/related; boundary={BOUNDARY}");
-        let answer = self.drive.call("write to", || {
-            Request::new(Method::POST, url.clone()).header(CONTENT_TYPE, &kind).body(body.clone())
-        })?;
-        match success(answer) {
+        match success(send_whole(self.drive, &metadata, &whole)?) {
             Ok(answer) => self.stored(entry, &answer),
             Err(no) => self.refused(entry, no),
         }
@@ -161,7 +151,7 @@ impl Upload<'_> {
         if patience.sessions > SESSIONS_MAX {
             return Err(self.stalled("its upload sessions do not last"));
         }
-        let url = self.upload_url("resumable");
+        let url = upload_url(self.drive, "resumable");
         let metadata = object_metadata(&entry.id, &entry.parent, self.name).to_string();
         let bytes = self.content.bytes().to_string();
         let answer = self.drive.call("begin to write to", || {
@@ -328,11 +318,6 @@ impl Upload<'_> {
         is_trusted(&self.drive.url("/", &[]), &url).then_some(url)
     }
 
-    fn upload_url(&self, kind: &str) -> Url {
-        let query = [("uploadType", kind), ("fields", FIELDS)];
-        self.drive.url("/upload/drive/v3/files", &query)
-    }
-
     fn stalled(&self, why: &str) -> Error {
         Error::Io {
             action: "write",
@@ -341,6 +326,25 @@ impl Upload<'_> {
             source: std::io::Error::other(why.to_owned()),
         }
     }
+}
+
+/// Makes a file in one request.
+pub fn send_whole(drive: &Drive, metadata: &Value, content: &[u8]) -> Result<Answer, Error> {
+    let url = upload_url(drive, "multipart");
+    let head = format!(
+        "--{BOUNDARY}\r\nContent-Type: {JSON}\r\n\r\n{metadata}\r\n\
+         --{BOUNDARY}\r\nContent-Type: application/octet-stream\r\n\r\n"
+    );
+    let tail = format!("\r\n--{BOUNDARY}--\r\n");
+    let body = bytes::Bytes::from([head.as_bytes(), content, tail.as_bytes()].concat());
+    let kind = format!("multipart/related; boundary={BOUNDARY}");
+    drive.call("write to", || {
+        Request::new(Method::POST, url.clone()).header(CONTENT_TYPE, &kind).body(body.clone())
+    })
+}
+
+fn upload_url(drive: &Drive, kind: &str) -> Url {
+    drive.url("/upload/drive/v3/files", &[("uploadType", kind), ("fields", FIELDS)])
 }
 
 /// Reads `bytes=0-42` and `0-42`, which both mean that byte 43 is next.

@@ -75,14 +75,12 @@ impl GDriveBackend {
             name.folder(),
             self.objects.count(name.folder()),
         )?;
-        let sums = content.checksums();
         let entry = Entry {
             object: name.to_string(),
             id: self.journal.take_id(&self.local, &self.drive)?,
             parent,
             bytes: content.bytes(),
-            md5: sums.md5.clone(),
-            sha256: sums.sha256.clone(),
+            sums: content.checksums().clone(),
             session: None,
         };
         self.journal.write(&self.local, name, &entry)?;
@@ -104,7 +102,7 @@ impl GDriveBackend {
 
     /// Compares what the store has with what was sent, and notes it; durable on return.
     fn finish(&self, name: &ObjectName, entry: &Entry, remote: &Remote) -> Result<(), Error> {
-        let known = match (difference(entry, remote), Known::of(remote)) {
+        let known = match (difference(entry.bytes, &entry.sums, remote), Known::of(remote)) {
             (None, Some(known)) => known,
             (why, _) => {
                 // Nothing refers to it yet. Away with it first: without its entry nobody would.

@@ -1,8 +1,10 @@
 //! The Drive backend against a Drive on loopback: its contract, what it costs, what it says.
 
+mod clients;
 mod costs;
 mod faults;
 mod refusals;
+mod sign_in;
 
 use std::{
     path::Path,

@@ -206,3 +206,39 @@ fn a_long_upload_outlives_its_token() {
 
     assert_eq!(backend.get(&pack(2), u64::MAX).unwrap(), content);
 }
+
+#[test]
+fn a_place_is_proven_by_what_goes_there_and_comes_back() {
+    let scene = Scene::new();
+    let backend = scene.create();
+    let files = scene.fake.store().files.len();
+
+    let found = backend.prove().unwrap();
+
+    assert!(!found.conditional_create && !found.strong_listing && found.is_remote);
+    assert_eq!(scene.fake.store().files.len(), files);
+    for fault in [Fault::CorruptStore, Fault::CorruptAnswer] {
+        let kind = if fault == Fault::CorruptStore { "POST whole" } else { "GET content" };
+        scene.fake.plan(Some((When::Every(kind), fault)));
+        let error = backend.prove().unwrap_err();
+        assert!(matches!(error, Error::Unproven { .. }), "{error:?}");
+        assert_eq!(scene.fake.store().files.len(), files);
+    }
+}
+
+#[test]
+fn what_is_stored_is_compared_by_the_checksums_of_the_store() {
+    let scene = Scene::new();
+    let backend = scene.create();
+    let receipt = backend.upload(&pack(1), &[b"con", b"tent"]).unwrap();
+    assert_eq!(scene.files_of(&pack(1)), [receipt.remote_id.clone()]);
+    scene.fake.plan(None);
+
+    assert_eq!(backend.verify(&pack(1), &[b"content"]).unwrap(), receipt);
+
+    assert_eq!(scene.fake.log().len(), 1);
+    let error = backend.verify(&pack(1), &[b"CONTENT"]).unwrap_err();
+    assert!(matches!(error, Error::NotAsSent { .. }), "{error:?}");
+    let error = backend.verify(&pack(2), &[b"content"]).unwrap_err();
+    assert!(matches!(error, Error::Missing { .. }), "{error:?}");
+}

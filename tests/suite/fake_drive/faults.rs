@@ -112,6 +112,7 @@ impl Fault {
             | Self::MovedSession => is_session,
             Self::EmptyListing | Self::Incomplete | Self::TwiceListed => what == "GET list",
             Self::WrongChecksum | Self::CorruptStore => is_session || what == "POST whole",
+            // Of a part there is no checksum; its seal is for whoever asked for it.
             Self::CorruptAnswer => what == "GET content",
             Self::CutInBody => is_session || what.starts_with("POST"),
             // Google may be believed that what is to be deleted is gone.

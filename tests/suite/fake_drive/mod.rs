@@ -86,6 +86,11 @@ impl FakeDrive {
         self.server.base()
     }
 
+    /// Names itself so in the addresses that it gives out.
+    pub fn is_called(&self, base: &str) {
+        base.clone_into(&mut self.inside.base.lock().unwrap());
+    }
+
     /// A refresh token for a client of the project, as if somebody had signed in.
     pub fn sign_in(&self, project: &str) -> String {
         tokens::grant(&mut self.store(), project)
@@ -265,7 +270,9 @@ fn kind(request: &Request) -> &'static str {
             Some("resumable") => "POST session",
             _ => "POST whole",
         },
-        _ if is("GET") && request.parameter("alt") == Some("media") => "GET content",
+        _ if is("GET") && request.parameter("alt") == Some("media") => {
+            if request.header("range").is_some() { "GET range" } else { "GET content" }
+        }
         _ if is("GET") => "GET file",
         _ if is("PATCH") => "PATCH file",
         _ if is("DELETE") => "DELETE file",

@@ -55,6 +55,8 @@ pub struct Knobs {
     pub children_max: usize,
     pub quota_bytes: Option<u64>,
     pub token_seconds: u64,
+    /// A renewal brings a new refresh token and ends the old one.
+    pub changes_refresh_tokens: bool,
     /// The consent page grants this scope, or nothing at all.
     pub consent: Option<String>,
 }
@@ -72,6 +74,7 @@ impl Default for Knobs {
             children_max: 500_000,
             quota_bytes: None,
             token_seconds: 3600,
+            changes_refresh_tokens: false,
             consent: Some("https://www.googleapis.com/auth/drive.file".to_owned()),
         }
     }

@@ -51,7 +51,13 @@ pub fn token(store: &mut Store, request: &Request) -> Reply {
     let project = project(field("client_id"));
     match field("grant_type") {
         "refresh_token" => match store.refresh.get(field("refresh_token")) {
-            Some(owner) if *owner == project => bearer(store, &project, None),
+            Some(owner) if *owner == project => {
+                let changed = store.knobs.changes_refresh_tokens.then(|| {
+                    let _ = store.refresh.remove(field("refresh_token"));
+                    grant(store, &project)
+                });
+                bearer(store, &project, changed)
+            }
             _ => oauth(400, "invalid_grant"),
         },
         "authorization_code" => {

@@ -158,9 +158,12 @@ fn parts(body: &[u8], boundary: &str) -> Vec<Vec<u8>> {
     while let Some((first, rest)) = starts.split_first() {
         let end = rest.first().copied().unwrap_or(body.len());
         let part = &body[first + mark.len()..end];
-        let head_end = find(part, b"\r\n\r\n").first().map(|at| at + 4);
-        if let Some(at) = head_end.filter(|at| *at + 2 <= part.len()) {
-            parts.push(part[at..part.len() - 2].to_vec());
+        // Google's Python client ends its lines with a line feed alone, and Drive takes that.
+        let line_end: &[u8] = if part.starts_with(b"\r\n") { b"\r\n" } else { b"\n" };
+        let head_end = find(part, &[line_end, line_end].concat()).first().copied();
+        let body = head_end.and_then(|at| part.get(at + 2 * line_end.len()..));
+        if let Some(body) = body.and_then(|body| body.strip_suffix(line_end)) {
+            parts.push(body.to_vec());
         }
         starts = rest.to_vec();
     }
