@@ -1,5 +1,6 @@
 //! The composition root: the one place that names concrete backends, disks and clocks.
 
+mod drive;
 mod mirror;
 mod remote;
 
@@ -9,6 +10,12 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+pub use drive::{Keeping, endpoints};
+pub use mirror::Known;
+pub use remote::Means;
+
+use self::drive::Absent;
+
 use crate::{
     backend::{self, Backend, Folder, layer::retry::Patience, local::LocalBackend},
     clock::{Clock, Entropy, SystemClock, SystemEntropy},
@@ -16,8 +23,6 @@ use crate::{
     disk::{Disk, RealDisk, Uninterrupted},
     repo::{self, Environment},
 };
-pub use mirror::Known;
-pub use remote::Means;
 
 /// What everything on this machine runs on.
 #[derive(Clone)]
@@ -67,6 +72,10 @@ impl Machine {
     pub fn create(&self, place: &Place, state_root: &Path) -> Result<Environment, repo::Error> {
         let backend: Arc<dyn Backend> = match place {
             Place::Folder(path) => Arc::new(LocalBackend::create(Arc::clone(&self.disk), path)?),
+            Place::Drive(folder) => {
+                let keeping = self.keeping_of_folder(folder, state_root)?;
+                self.drive(folder, &keeping, (Absent::Make, None))?
+            }
             remote => self.remote(remote, &Means::default())?,
         };
         Ok(self.environment(backend, state_root))
@@ -79,6 +88,10 @@ impl Machine {
             Place::Folder(path) => Arc::new(
                 LocalBackend::open(Arc::clone(&self.disk), path).map_err(absent_is_not_found)?,
             ),
+            Place::Drive(folder) => {
+                let keeping = self.keeping_of_folder(folder, state_root)?;
+                self.drive(folder, &keeping, (Absent::Refuse, None))?
+            }
             remote => self.remote(remote, &Means::default())?,
         };
         if backend.list(Folder::Descriptor)?.objects.is_empty() {

@@ -131,7 +131,7 @@ impl Context {
 
 /// A mirror that is opened like a repository has state of its own: what is missing there is not
 /// missing here.
-fn state_root(config: &Config, place: &Place) -> PathBuf {
+pub fn state_root(config: &Config, place: &Place) -> PathBuf {
     match config.mirrors.iter().find(|mirror| mirror.place == *place) {
         Some(mirror) => config.state_root.join(format!("mirror-{}", mirror.name)),
         None => config.state_root.clone(),

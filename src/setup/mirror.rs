@@ -10,7 +10,7 @@ use crate::{
     },
     config::{Mirror, Place},
     repo::Repository,
-    setup::{Machine, Means},
+    setup::{Machine, Means, drive::Absent},
 };
 
 /// What is known of a mirror before it is opened.
@@ -37,6 +37,14 @@ impl Machine {
                 Ok(Arc::new(LocalBackend::create(disk, path)?))
             }
             (Place::Folder(path), Known::Used(_)) => Ok(Arc::new(LocalBackend::open(disk, path)?)),
+            (Place::Drive(folder), known) => {
+                let keeping = self.keeping_of_mirror(repo, &mirror.name);
+                let absent = match known {
+                    Known::Nothing => Absent::Make,
+                    Known::Used(_) => Absent::Refuse,
+                };
+                self.drive(folder, &keeping, (absent, mirror.limit_upload))
+            }
             (place, known) => {
                 let journal = self.journal(repo).map_err(|source| backend::Error::Io {
                     action: "open",

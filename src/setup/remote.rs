@@ -88,7 +88,7 @@ impl Machine {
     }
 
     /// A backend whose refusals to hurry and passing failures are dealt with.
-    fn lasting(&self, inner: Arc<dyn Backend>) -> Retrying {
+    pub(super) fn lasting(&self, inner: Arc<dyn Backend>) -> Retrying {
         let pace = Pace::new(Arc::clone(&self.clock), std::time::Duration::ZERO, BURST);
         let waits = Waits {
             clock: Arc::clone(&self.clock),

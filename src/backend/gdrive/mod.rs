@@ -55,7 +55,7 @@ use self::{
     shelves::Shelves, tokens::Tokens,
 };
 use super::{Backend, Capabilities, Error, Folder, Listing, ObjectName, Receipt};
-use crate::{clock::Clock, disk::Disk};
+use crate::{backend::layer::pace::UploadLimit, clock::Clock, disk::Disk};
 
 /// What becomes of a deleted object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,6 +87,8 @@ pub struct Options {
     pub patience: Patience,
     pub shelf_objects_max: usize,
     pub sizes: Sizes,
+    /// Shared by all that send.
+    pub upload_limit: Option<Arc<UploadLimit>>,
 }
 
 impl Default for Options {
@@ -97,6 +99,7 @@ impl Default for Options {
             patience: Patience::default(),
             shelf_objects_max: SHELF_OBJECTS_MAX,
             sizes: Sizes::default(),
+            upload_limit: None,
         }
     }
 }
@@ -111,6 +114,7 @@ pub struct GDriveBackend {
     clock: Arc<dyn Clock>,
     deletion: Deletion,
     sizes: Sizes,
+    upload_limit: Option<Arc<UploadLimit>>,
     /// Names that a thread is writing just now.
     busy: Mutex<HashSet<ObjectName>>,
     freed: Condvar,
@@ -183,6 +187,7 @@ impl GDriveBackend {
             clock: site.clock,
             deletion: site.options.deletion,
             sizes: site.options.sizes,
+            upload_limit: site.options.upload_limit,
             busy: Mutex::default(),
             freed: Condvar::new(),
             deleted: Mutex::default(),

@@ -193,6 +193,9 @@ impl Shelves {
     }
 
     /// Returns the shelves of a folder, those of other machines too.
+    ///
+    /// Only packs are ever so many that a further shelf is made; so only for them the store is
+    /// asked again, and a run that looks for tombstones pays one request, not two.
     pub fn of_folder(
         &self,
         drive: &Drive,
@@ -201,7 +204,9 @@ impl Shelves {
     ) -> Result<Vec<String>, Error> {
         let mut state = self.lock();
         let now = clock.elapsed();
-        if state.looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_AGAIN) {
+        let is_old = state.looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_AGAIN);
+        let has_none = !state.kept.shelves.iter().any(|shelf| shelf.is_ready(folder));
+        if is_old && (has_none || folder == Folder::Packs) {
             for child in drive.children(&state.kept.root)? {
                 state.kept.adopt(&child);
             }

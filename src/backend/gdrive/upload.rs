@@ -21,7 +21,7 @@ use super::{
     local::Local,
     remote::{FIELDS, Remote, object_metadata},
 };
-use crate::backend::{Error, ObjectName};
+use crate::backend::{Error, ObjectName, layer::pace::UploadLimit};
 
 /// Pieces but the last are multiples of this.
 const UNIT_BYTES: u64 = 256 * 1024;
@@ -74,6 +74,7 @@ pub struct Upload<'a> {
     pub name: &'a ObjectName,
     pub content: &'a Content<'a>,
     pub sizes: Sizes,
+    pub limit: Option<&'a UploadLimit>,
 }
 
 /// Whether an entry was just made, or left by an attempt whose end is unknown.
@@ -119,6 +120,7 @@ impl Upload<'_> {
     fn send_whole(&self, entry: &Entry) -> Result<Outcome, Error> {
         let metadata = object_metadata(&entry.id, &entry.parent, self.name);
         let whole = self.content.piece(0..self.content.bytes());
+        self.pay(whole.len() as u64);
         match success(send_whole(self.drive, &metadata, &whole)?) {
             Ok(answer) => self.stored(entry, &answer),
             Err(no) => self.refused(entry, no),
@@ -202,6 +204,7 @@ impl Upload<'_> {
         let Some(url) = self.session_url(entry) else { return Ok(Position::Gone) };
         let end = total.min(offset + self.sizes.piece_bytes);
         let range = format!("bytes {offset}-{}/{total}", end - 1);
+        self.pay(end - offset);
         let request = Request::new(Method::PUT, url)
             .header(CONTENT_RANGE, &range)
             .body(self.content.piece(offset..end));
@@ -291,6 +294,13 @@ impl Upload<'_> {
                 self.journal.write(self.local, self.name, entry)?;
                 Err(self.stalled("it has bytes that were never sent"))
             }
+        }
+    }
+
+    /// Waits until so many bytes may go up.
+    fn pay(&self, bytes: u64) {
+        if let Some(limit) = self.limit {
+            limit.pay(bytes);
         }
     }
 

@@ -30,6 +30,7 @@ impl GDriveBackend {
                 name,
                 content,
                 sizes: self.sizes,
+                limit: self.upload_limit.as_deref(),
             };
             match upload.run(&mut entry, begun)? {
                 Outcome::Stored(remote) => return self.finish(name, &entry, &remote),

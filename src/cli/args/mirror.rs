@@ -107,7 +107,7 @@ impl MirrorKindArg {
 
 #[derive(Debug, Args)]
 pub struct MirrorLoginArgs {
-    /// The mirror
+    /// The mirror; or a place such as gdrive:FOLDER?client_secret=FILE, where there is none yet
     #[arg(value_name = "NAME")]
     pub name: String,
     /// Print an address to open elsewhere instead of opening a browser

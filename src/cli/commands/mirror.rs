@@ -1,15 +1,13 @@
 //! `mirror`: second places of the repository.
 
 mod add;
+mod login;
 mod status;
 
 use crate::{
     cli::{
         ExitCode,
-        args::{
-            MirrorArgs, MirrorCommand, MirrorForgetArgs, MirrorLoginArgs, MirrorName,
-            MirrorSyncArgs,
-        },
+        args::{MirrorArgs, MirrorCommand, MirrorForgetArgs, MirrorName, MirrorSyncArgs},
         context::Context,
         error::Error,
         mirrors::{self, Care, Outcome},
@@ -28,7 +26,7 @@ pub fn run(context: &Context, args: &MirrorArgs) -> Result<Done, Error> {
     match &args.command {
         MirrorCommand::Add(args) => add::add(context, args),
         MirrorCommand::Remove(args) => add::remove(context, args),
-        MirrorCommand::Login(args) => login(context, args),
+        MirrorCommand::Login(args) => login::run(context, args),
         MirrorCommand::List => list(context),
         MirrorCommand::Test(args) => test(context, args),
         MirrorCommand::Status(args) => status::run(context, args),
@@ -75,20 +73,6 @@ fn list(context: &Context) -> Result<Done, Error> {
     }
     context.output.table(&table, "");
     Ok(ExitCode::Done.into())
-}
-
-/// Only Google Drive has people sign in; stores have keys in files.
-fn login(context: &Context, args: &MirrorLoginArgs) -> Result<Done, Error> {
-    let config = context.config()?;
-    let mirror = mirrors::named(&config, &args.name)?;
-    Err(Error::Usage {
-        message: format!(
-            "`{}` is of kind `{}`, which needs no sign-in",
-            mirror.name,
-            mirror.place.kind()
-        ),
-        help: "its keys are read from the file that credentials_file names",
-    })
 }
 
 /// Proves the place once more; also a place that was never used.

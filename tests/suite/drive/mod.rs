@@ -3,6 +3,7 @@
 mod clients;
 mod costs;
 mod faults;
+mod program;
 mod refusals;
 mod sign_in;
 
@@ -109,6 +110,7 @@ impl Scene {
                 patience: Patience { answer: self.patience, bytes_per_second_min: 10_000_000 },
                 shelf_objects_max: 1000,
                 sizes: Sizes { piece_bytes: PIECE_BYTES as u64, whole_bytes_max: 64 * 1024 },
+                upload_limit: None,
             },
         }
     }

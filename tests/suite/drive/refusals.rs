@@ -231,7 +231,7 @@ fn what_is_stored_is_compared_by_the_checksums_of_the_store() {
     let scene = Scene::new();
     let backend = scene.create();
     let receipt = backend.upload(&pack(1), &[b"con", b"tent"]).unwrap();
-    assert_eq!(scene.files_of(&pack(1)), [receipt.remote_id.clone()]);
+    assert_eq!(scene.files_of(&pack(1)), std::slice::from_ref(&receipt.remote_id));
     scene.fake.plan(None);
 
     assert_eq!(backend.verify(&pack(1), &[b"content"]).unwrap(), receipt);

@@ -196,7 +196,9 @@ impl Inside {
                 let Some(session) = store.sessions.remove(id) else { return reply };
                 let moved = store.fresh("moved");
                 let _ = store.sessions.insert(moved.clone(), session);
-                reply.header("Location", &format!("/upload/drive/v3/files?upload_id={moved}"))
+                let base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+                let session = format!("{base}/upload/drive/v3/files?upload_id={moved}");
+                reply.header("Location", &session)
             }
             Fault::EmptyListing if body["files"].is_array() => {
                 body["files"] = serde_json::json!([]);

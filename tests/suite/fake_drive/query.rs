@@ -84,7 +84,7 @@ fn term(rest: &mut &str) -> Option<Query> {
         return Some(Query::Not(Box::new(term(rest)?)));
     }
     if take(rest, "trashed") {
-        let _ = take(rest, "=").then_some(())?;
+        take(rest, "=").then_some(())?;
         return match () {
             () if take(rest, "true") => Some(Query::Trashed(true)),
             () if take(rest, "false") => Some(Query::Trashed(false)),
@@ -100,14 +100,14 @@ fn term(rest: &mut &str) -> Option<Query> {
     }
     if take(rest, "mimeType") {
         let is = !take(rest, "!");
-        let _ = take(rest, "=").then_some(())?;
+        take(rest, "=").then_some(())?;
         return Some(Query::MimeType { is, value: quoted(rest)? });
     }
     if take(rest, "appProperties") {
-        let _ = (take(rest, "has") && take(rest, "{") && take(rest, "key") && take(rest, "="))
+        (take(rest, "has") && take(rest, "{") && take(rest, "key") && take(rest, "="))
             .then_some(())?;
         let key = quoted(rest)?;
-        let _ = (take(rest, "and ") && take(rest, "value") && take(rest, "=")).then_some(())?;
+        (take(rest, "and ") && take(rest, "value") && take(rest, "=")).then_some(())?;
         let value = quoted(rest)?;
         return take(rest, "}").then_some(Query::Property { key, value });
     }
@@ -127,7 +127,7 @@ fn take(rest: &mut &str, word: &str) -> bool {
 }
 
 fn quoted(rest: &mut &str) -> Option<String> {
-    let _ = take(rest, "'").then_some(())?;
+    take(rest, "'").then_some(())?;
     let mut text = String::new();
     let mut chars = rest.char_indices();
     while let Some((at, c)) = chars.next() {

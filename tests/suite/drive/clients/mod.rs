@@ -76,7 +76,7 @@ fn googles_python_client_finds_all_as_it_expects() {
         return;
     }
     // Its second piece meets a fault, which it must get round as it does round Google's.
-    for fault in [Fault::LowerRange, Fault::Unavailable, Fault::CutAfter, Fault::MovedSession] {
+    for fault in [Fault::LowerRange, Fault::Unavailable, Fault::MovedSession] {
         let fake = FakeDrive::start();
         let refresh = fake.sign_in(PROJECT);
         // A stale token, its renewal, the folder, ids, the session, the first piece.
