@@ -1,5 +1,8 @@
-//! Rows of a table whose primary key is not its rowid: a row that was replaced has another rowid
-//! and the same key, and is one that changed.
+//! Rows that are told apart by more than their rowid.
+//!
+//! A row that was replaced has another rowid and the same primary key, and is one that changed. Of
+//! a table without a primary key nothing but the rowid tells rows apart, and VACUUM gives new ones:
+//! there only what rows hold counts, as in a bag.
 
 use std::{collections::HashMap, ops::ControlFlow};
 
@@ -11,28 +14,38 @@ use crate::ops::{
 /// Rows that are kept to be matched, of each side; what comes after them is told as it is.
 const KEPT_MAX: usize = 50_000;
 
-/// Matches rows that only one side has by their primary key.
+/// Matches rows that only one side has by their primary key, or by all that they hold.
 pub struct Keyed<'a> {
+    /// The columns that count, and those that are shown as the key.
     names: &'a [String],
+    shown: &'a [String],
     older: Option<&'a Table>,
     newer: Option<&'a Table>,
-    removed: HashMap<Vec<u8>, Vec<Value>>,
+    /// Several may be alike where there is no key.
+    removed: HashMap<Vec<u8>, Vec<Vec<Value>>>,
+    removed_count: usize,
     added: Vec<Vec<Value>>,
 }
 
+/// Whether rowids may have been given anew between the two moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rowids {
+    Kept,
+    MayBeNew,
+}
+
 impl<'a> Keyed<'a> {
-    /// Begins, if the rows of the table are told apart by a key that is not the rowid.
-    pub fn new(older: Option<&'a Table>, newer: Option<&'a Table>) -> Option<Self> {
-        let table = newer.or(older)?;
-        let is_keyed = |table: &Table| table.has_own_rowid() && !table.primary.is_empty();
+    /// Begins, if the rows of the table are told apart by something else than the rowid.
+    pub fn new(older: Option<&'a Table>, newer: Option<&'a Table>, rowids: Rowids) -> Option<Self> {
+        let table = newer.or(older).filter(|table| table.has_own_rowid())?;
         let is_same = older.is_none_or(|older| older.primary == table.primary);
-        (is_keyed(table) && is_same).then(|| Self {
-            names: &table.primary,
-            older,
-            newer,
-            removed: HashMap::new(),
-            added: Vec::new(),
-        })
+        let (names, shown) = match table.primary.is_empty() {
+            false if is_same => (&table.primary[..], &table.primary[..]),
+            true if rowids == Rowids::MayBeNew => (&table.columns[..], &[][..]),
+            _ => return None,
+        };
+        let (removed, added) = (HashMap::new(), Vec::new());
+        Some(Self { names, shown, older, newer, removed, removed_count: 0, added })
     }
 
     /// Takes a row; tells it at once if it cannot be half of a pair.
@@ -51,9 +64,10 @@ impl<'a> Keyed<'a> {
             return self.tell(before, now, counts, visit);
         }
         if let Some(values) = before {
-            match identity(key_before) {
-                Some(identity) if self.removed.len() < KEPT_MAX => {
-                    let _ = self.removed.insert(identity, values.to_vec());
+            match self.identity(key_before) {
+                Some(identity) if self.removed_count < KEPT_MAX => {
+                    self.removed.entry(identity).or_default().push(values.to_vec());
+                    self.removed_count += 1;
                 }
                 _ => self.tell(Some(values), None, counts, visit)?,
             }
@@ -75,18 +89,25 @@ impl<'a> Keyed<'a> {
     ) -> ControlFlow<()> {
         for now in std::mem::take(&mut self.added) {
             let key = self.newer.and_then(|table| key_of(table, self.names, &now));
-            let before = identity(key).and_then(|identity| self.removed.remove(&identity));
+            let alike = self.identity(key).and_then(|identity| self.removed.get_mut(&identity));
+            let before = alike.and_then(Vec::pop);
             let is_same = before.as_ref().is_some_and(|before| !lookup.differ(before, &now));
             if !is_same {
                 self.tell(before.as_deref(), Some(&now), counts, visit)?;
             }
         }
-        let mut gone: Vec<(Vec<u8>, Vec<Value>)> = self.removed.drain().collect();
+        let mut gone: Vec<(Vec<u8>, Vec<Vec<Value>>)> = self.removed.drain().collect();
         gone.sort_by(|a, b| a.0.cmp(&b.0));
-        for (_, before) in gone {
+        for before in gone.into_iter().flat_map(|(_, alike)| alike) {
             self.tell(Some(&before), None, counts, visit)?;
         }
         ControlFlow::Continue(())
+    }
+
+    /// Alike for alike keys; none where a part of a primary key is NULL, which equals nothing.
+    fn identity(&self, key: Option<Vec<Value>>) -> Option<Vec<u8>> {
+        let key = key.filter(|key| self.shown.is_empty() || !key.contains(&Value::Null))?;
+        Some(format!("{key:?}").into_bytes())
     }
 
     fn tell(
@@ -103,8 +124,8 @@ impl<'a> Keyed<'a> {
         };
         counts.add(change);
         let (older, newer) = (self.older.zip(before), self.newer.zip(now));
-        let key = newer.or(older).and_then(|(table, values)| key_of(table, self.names, values));
-        let (key, key_names) = (&key.unwrap_or_default()[..], self.names);
+        let key = newer.or(older).and_then(|(table, values)| key_of(table, self.shown, values));
+        let (key, key_names) = (&key.unwrap_or_default()[..], self.shown);
         visit(Event::Row(&Row { change, older, newer, key, key_names }))
     }
 }
@@ -113,11 +134,4 @@ impl<'a> Keyed<'a> {
 fn key_of(table: &Table, names: &[String], values: &[Value]) -> Option<Vec<Value>> {
     let place = |name: &String| table.columns.iter().position(|column| column == name);
     names.iter().map(|name| values.get(place(name)?).cloned()).collect()
-}
-
-/// Alike for alike keys; none where a part of the key is NULL, which equals nothing.
-fn identity(key: Option<Vec<Value>>) -> Option<Vec<u8>> {
-    let key = key.filter(|key| !key.contains(&Value::Null))?;
-    let shown = format!("{key:?}");
-    Some(shown.into_bytes())
 }

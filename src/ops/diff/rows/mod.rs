@@ -30,7 +30,7 @@ use crate::ops::{
     },
 };
 use candidates::{Candidate, Candidates};
-use keyed::Keyed;
+use keyed::{Keyed, Rowids};
 use lookup::Lookup;
 
 /// More changed pages than this part of all: the trees have too little in common to look for it.
@@ -183,8 +183,12 @@ impl<'a> Comparison<'a> {
         let newer = self.newer.schema.table(name);
         let candidates = Candidates::of((self.older, older), (self.newer, newer), &self.alike)?;
         let mut lookup = Lookup::new((self.older, older), (self.newer, newer))?;
+        let rowids = match self.alike.may_differ {
+            Some(_) => Rowids::Kept,
+            None => Rowids::MayBeNew,
+        };
         if detail != Detail::Stored
-            && let Some(mut keyed) = Keyed::new(older, newer)
+            && let Some(mut keyed) = Keyed::new(older, newer, rowids)
         {
             let flow = candidates.visit(&mut |candidate| {
                 let row = lookup.row(&candidate.key)?;

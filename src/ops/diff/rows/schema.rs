@@ -156,6 +156,10 @@ fn table(
     if matches!(&key, Key::Rowid(name) if primary == [name.as_str()]) {
         primary.clear();
     }
+    // SQLite's own table of numbers has one row for each name, and does not say so.
+    if name == "sqlite_sequence" {
+        primary = vec!["name".to_owned()];
+    }
     Ok(Table { name, root, columns, key, primary })
 }
 
