@@ -4,6 +4,7 @@ mod clients;
 mod costs;
 mod faults;
 mod program;
+mod real;
 mod refusals;
 mod sign_in;
 
