@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod diff;
+mod export;
 mod forget;
 mod key;
 mod mirror;
@@ -19,6 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 pub use backup::{BackupArgs, TriggerArg};
 pub use check::CheckArgs;
 pub use diff::{DiffArgs, DiffFormatArg};
+pub use export::{ExportArgs, ImportArgs};
 pub use forget::{ForgetArgs, PinArgs, UndeleteArgs, UnpinArgs};
 pub use key::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs};
 pub use mirror::{
@@ -172,6 +174,10 @@ pub enum Command {
     Repair(RepairArgs),
     /// Build the local index again from the repository
     RebuildIndex,
+    /// Make one ZIP file of a snapshot, which anybody can open with common tools
+    Export(ExportArgs),
+    /// Make a snapshot of an export
+    Import(ImportArgs),
     /// Who can open the repository: passphrases, key files, recovery sheets
     Key(KeyArgs),
     /// Second places of the repository: Google Drive, S3, another disk
@@ -344,6 +350,8 @@ impl Command {
             Self::Prune(_) => "prune",
             Self::Repair(_) => "repair",
             Self::RebuildIndex => "rebuild-index",
+            Self::Export(_) => "export",
+            Self::Import(_) => "import",
             Self::Key(_) => "key",
             Self::Mirror(_) => "mirror",
             Self::Runs(_) => "runs",
@@ -376,6 +384,8 @@ impl Command {
                 | Self::Undelete(_)
                 | Self::Pin(_)
                 | Self::Unpin(_)
+                | Self::Export(_)
+                | Self::Import(_)
                 | Self::Check(_)
                 | Self::Prune(_)
                 | Self::Repair(_)

@@ -52,6 +52,11 @@ pub fn ask(output: &Output, no_input: bool) -> Result<Credential, Error> {
     Ok(recovery::read_typed(text).unwrap_or(typed))
 }
 
+/// Asks for the passphrase of an export.
+pub fn ask_export(output: &Output, no_input: bool) -> Result<Credential, Error> {
+    ask_line(output, no_input, "Passphrase of the export: ").and_then(not_empty)
+}
+
 /// Asks for the key of a recovery sheet.
 pub fn ask_recovery(output: &Output, no_input: bool) -> Result<Credential, Error> {
     let typed = ask_line(output, no_input, "Recovery key: ")?;

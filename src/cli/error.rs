@@ -207,6 +207,7 @@ fn wrapped<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError 
             ops::Error::Chunk(error) => Some(error),
             ops::Error::Format(error) => Some(error),
             ops::Error::Moment(error) => Some(error),
+            ops::Error::Unpack(error) => Some(error),
             ops::Error::Key(error) => Some(error),
             ops::Error::Live(error) => Some(error),
             ops::Error::Restore(error) => Some(error),

@@ -10,6 +10,7 @@ mod context;
 mod credential;
 mod error;
 mod exit_code;
+mod exported;
 mod json;
 mod mirrors;
 mod output;

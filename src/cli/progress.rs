@@ -237,6 +237,8 @@ fn sentence(phase: Phase, item: &str) -> String {
         Phase::Delete => "removing what is not",
         Phase::Forget => "forgetting",
         Phase::Repair => "repairing",
+        Phase::Compact => "compacting",
+        Phase::Export => "exporting",
     };
     // The disk is waited for as a whole, whatever was written to it.
     let is_whole = item.is_empty() || phase == Phase::Sync;

@@ -41,7 +41,8 @@ pub fn dump(
     }
 }
 
-fn dump_entry(
+/// Hands over the content of one entry.
+pub fn dump_entry(
     fetch: Arc<dyn Fetch>,
     entry: &Entry,
     path: Vec<u8>,

@@ -75,6 +75,10 @@ pub enum Phase {
     Forget,
     /// Making damage good.
     Repair,
+    /// Having SQLite write a compact copy.
+    Compact,
+    /// Writing an export.
+    Export,
 }
 
 impl Phase {
@@ -99,6 +103,8 @@ impl Phase {
             Self::Delete => "delete",
             Self::Forget => "forget",
             Self::Repair => "repair",
+            Self::Compact => "compact",
+            Self::Export => "export",
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod event;
 pub mod find;
 pub mod forget;
 pub mod growth;
+pub mod export;
 pub mod keys;
 pub mod list;
 pub mod live;
@@ -31,6 +32,7 @@ pub mod run_record;
 pub mod set;
 pub mod stats;
 pub mod upkeep;
+pub mod unpack;
 pub mod words;
 
 use std::path::PathBuf;
@@ -71,6 +73,8 @@ pub enum Error {
     #[error(transparent)]
     Mount(#[from] mount::Error),
     #[error(transparent)]
+    Unpack(#[from] unpack::Error),
+    #[error(transparent)]
     Key(#[from] keys::Error),
     #[error(transparent)]
     Live(#[from] live::Error),
@@ -100,6 +104,16 @@ pub enum Error {
     UnknownPath { part: String, path: Vec<u8> },
     #[error("{} is {what}", String::from_utf8_lossy(path))]
     NotAFile { path: Vec<u8>, what: &'static str },
+    /// One part stops the whole, because half of it would be useless.
+    #[error("cannot {action} {part}")]
+    Part {
+        part: String,
+        action: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("an export holds at most {files_max} files")]
+    TooManyFiles { files_max: u64 },
     #[error("cannot {action} {}", path.display())]
     Io {
         action: &'static str,

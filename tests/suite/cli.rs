@@ -1,6 +1,8 @@
 //! The wiring of the command line: the real program, its streams and its exit codes. What the use
 //! cases do is tested elsewhere.
 
+#[path = "cli/export.rs"]
+mod export;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/shop.rs"]
@@ -11,7 +13,7 @@ use std::{io::Read, time::Duration};
 use serde_json::Value;
 use shop::{Shop, holds};
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 33] = [
     "init",
     "backup",
     "snapshots",
@@ -34,6 +36,8 @@ const COMMANDS: [&str; 31] = [
     "unpin",
     "check",
     "rebuild-index",
+    "export",
+    "import",
     "key",
     "mirror",
     "runs",

@@ -17,6 +17,7 @@ mod damage;
 mod drive;
 #[cfg(test)]
 mod fake_drive;
+mod export;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::cli::confirm::Said;
                         takes all of it back."
 )]
 pub struct RestoreArgs {
-    /// SNAP, SNAP:PART or SNAP:PART/PATH
+    /// SNAP, SNAP:PART or SNAP:PART/PATH; or the FILE.zip of an export, without a repository
     #[arg(value_name = "SNAP")]
     pub snap: OsString,
     /// Folder to restore into
@@ -46,6 +46,9 @@ pub struct RestoreArgs {
     /// Read everything back; run quick_check on databases
     #[arg(long)]
     pub verify: bool,
+    /// File that holds the passphrase of an encrypted export; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub export_password_file: Option<PathBuf>,
     /// Refuse to take parts from different snapshots
     #[arg(long)]
     pub exact: bool,

@@ -44,6 +44,8 @@ fn names_in_the_program_are_those_that_people_type() {
         "check",
         "repair",
         "rebuild-index",
+        "export x --output f",
+        "import f",
         "key list",
         "mirror list",
         "runs",

@@ -266,7 +266,7 @@ pub fn own(config: &Config) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Brings the mirrors up to date. One that fails makes the run incomplete, and takes nothing back.
-fn send(
+pub fn send(
     context: &Context,
     config: &Config,
     (repository, done): (&Repository, Done),
@@ -287,7 +287,8 @@ fn send(
     Ok(done)
 }
 
-fn conclude(context: &Context, repository: &Repository, report: &Report) -> Done {
+/// Says how a backup ended.
+pub fn conclude(context: &Context, repository: &Repository, report: &Report) -> Done {
     let output = &context.output;
     output.hide_progress();
     let exit_code = match (&report.snapshot, report.is_complete()) {

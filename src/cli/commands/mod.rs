@@ -10,6 +10,8 @@ mod find;
 mod forget;
 mod growth;
 mod history;
+mod export;
+mod import;
 mod init;
 mod key;
 mod live;
@@ -64,6 +66,8 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
         Command::Prune(args) => prune::run(context, &args),
         Command::Repair(args) => repair::run(context, &args),
         Command::RebuildIndex => rebuild_index::run(context),
+        Command::Export(args) => export::run(context, &args),
+        Command::Import(args) => import::run(context, &args),
         Command::Key(args) => key::run(context, &args),
         Command::Mirror(args) => mirror::run(context, &args),
         Command::Runs(args) => runs::run(context, &args),

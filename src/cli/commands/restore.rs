@@ -1,5 +1,7 @@
 //! `restore`: brings a snapshot or a moment back into a folder.
 
+mod export;
+
 use std::path::Path;
 
 use crate::{
@@ -29,6 +31,9 @@ use crate::{
 
 pub fn run(context: &Context, args: &RestoreArgs) -> Result<Done, Error> {
     let config = context.config()?;
+    if let Some(file) = export::export_file(&args.snap) {
+        return export::run(context, &config, args, &file);
+    }
     let work = |observer: &dyn Observer| restore(context, &config, args, observer);
     if args.dry_run {
         return unrecorded(context, work);

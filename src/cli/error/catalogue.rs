@@ -15,7 +15,7 @@ use crate::{
     backend, chunk,
     cli::{exit_code::ExitCode, text},
     config, crypto, format, ops,
-    ops::{keys, moment},
+    ops::{keys, moment, unpack},
     repo::{self, image, tree},
     sink::files,
 };
@@ -176,6 +176,11 @@ fn ops_entry(error: &ops::Error) -> Entry {
         ops::Error::Mount(error) => past::mount_entry(error),
         ops::Error::Key(error) => key_entry(error),
         ops::Error::Live(error) => live::entry(error),
+        ops::Error::Unpack(error) => unpack_entry(error),
+        ops::Error::Part { .. } => corrupt_entry(),
+        ops::Error::TooManyFiles { .. } => Entry::new("SP0716", ExitCode::Failed)
+            .effect("nothing was written")
+            .command("export one part at a time", "--part NAME"),
         ops::Error::Tree(tree::Error::Chunk(error)) => chunk_entry(error),
         ops::Error::Image(error) => image_entry(error),
         ops::Error::Tree(_) => corrupt_entry(),
@@ -223,6 +228,26 @@ fn ops_entry(error: &ops::Error) -> Entry {
                 .help(format!("type more of it: {}", names.join(", ")))
         }
         _ => Entry::new("SP0001", ExitCode::Failed),
+    }
+}
+
+fn unpack_entry(error: &unpack::Error) -> Entry {
+    let entry = |code, exit_code| Entry::new(code, exit_code).effect("nothing was written");
+    match error {
+        unpack::Error::NotAnExport { .. } => entry("SP0711", ExitCode::Failed)
+            .help("an export is made by  stillpoint export; other ZIP files are not taken"),
+        unpack::Error::Newer { .. } => {
+            entry("SP0302", ExitCode::Failed).help("install the newest Stillpoint")
+        }
+        unpack::Error::WrongPassphrase { .. } => entry("SP0713", ExitCode::WrongKey)
+            .help("an export has a passphrase of its own, given when it was made"),
+        unpack::Error::UnknownPart { known, .. } => {
+            entry("SP0714", ExitCode::Usage).help(format!("it has: {}", known.join(", ")))
+        }
+        unpack::Error::Taken { .. } => entry("SP0715", ExitCode::Failed)
+            .help("restore into an empty folder, then put things where they belong"),
+        _ => entry("SP0712", ExitCode::Damage)
+            .help("fetch or copy it again, or make a new one:  stillpoint export"),
     }
 }
 

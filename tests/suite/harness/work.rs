@@ -24,6 +24,10 @@ pub enum Work {
     Undelete,
     Pin,
     Unpin,
+    Export,
+    /// A restore of an export, without a repository.
+    Unpack,
+    Import,
 }
 
 /// Whether all that was asked for was done. What was left out was reported.
@@ -60,10 +64,13 @@ impl Work {
     /// What marks snapshots has its own rules, in `crate::marks`.
     pub const MARKS: [Self; 4] = [Self::Forget, Self::Undelete, Self::Pin, Self::Unpin];
 
+    /// What makes and takes exports has its own rules, in `crate::export`.
+    pub const EXPORTS: [Self; 3] = [Self::Export, Self::Unpack, Self::Import];
+
     /// The work whose `Debug` form this is.
     pub fn named(name: &str) -> Self {
         let all = Self::ALL.into_iter().chain(Self::KEYS).chain(Self::MARKS);
-        let mut all = all.chain([Self::Prune]);
+        let mut all = all.chain(Self::EXPORTS).chain([Self::Prune]);
         let named = all.find(|work| format!("{work:?}") == name);
         named.expect("the name of a work")
     }
@@ -89,6 +96,9 @@ impl Work {
                 crate::marks::mark(self, disk, vault).map(|()| true)
             }
             Self::Prune => crate::prune::prune(disk, vault).map(|()| true),
+            Self::Export | Self::Unpack | Self::Import => {
+                crate::export::work(self, disk, vault).map(|()| true)
+            }
         }?;
         Ok(if is_whole { Whole::Yes } else { Whole::No })
     }
