@@ -22,7 +22,7 @@ pub use check::CheckArgs;
 pub use diff::{DiffArgs, DiffFormatArg};
 pub use export::{ExportArgs, ImportArgs};
 pub use forget::{ForgetArgs, PinArgs, UndeleteArgs, UnpinArgs};
-pub use key::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs};
+pub use key::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs, KeyRotateArgs};
 pub use mirror::{
     MirrorAddArgs, MirrorArgs, MirrorCommand, MirrorForgetArgs, MirrorKindArg, MirrorLoginArgs,
     MirrorName, MirrorStatusArgs, MirrorSyncArgs,

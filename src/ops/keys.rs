@@ -11,13 +11,18 @@ use crate::{
     disk,
     format::slot::Derivation,
     id::ObjectId,
-    ops,
-    repo::{self, Repository, SlotEntry},
+    ops::{self, event::Observer},
+    repo::{
+        self, Repository, SlotEntry,
+        prune::{self, OlderEpochs, Options},
+    },
 };
 
 /// Where this machine remembers which sheets were typed in again, and when.
 const VERIFIED_FILE: &str = "recovery.json";
 const VERIFIED_BYTES_MAX: u64 = 1 << 20;
+/// Packs of so many bytes are re-sealed before the old ones go: that much room is needed.
+const RESEAL_BYTES: u64 = 1 << 30;
 /// Label of the slot that a sheet opens.
 const SHEET_LABEL: &str = "recovery sheet";
 
@@ -92,6 +97,40 @@ pub fn change(
         repo.remove_slot(old.id)?;
     }
     Ok(new)
+}
+
+/// What a re-sealing did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resealed {
+    pub packs: u64,
+    /// Size of the packs that took in what was moved.
+    pub bytes: u64,
+    /// Packs that stay as they are: damaged, or perhaps of a backup under way.
+    pub left: u64,
+}
+
+/// Moves all that is alive in packs of older epochs to new packs, which are sealed under the newest
+/// key, and removes the old ones by the rules of a prune.
+///
+/// Every chunk can be read at any moment, and it goes on where it was interrupted.
+pub fn reseal(repo: &Repository, observer: &dyn Observer) -> Result<Resealed, ops::Error> {
+    let options = Options {
+        // Nothing but what is asked for.
+        max_repack_bytes: Some(0),
+        older_epochs: OlderEpochs::Move { bytes_max: RESEAL_BYTES },
+        ..Options::default()
+    };
+    let mut resealed = Resealed::default();
+    loop {
+        let report =
+            ops::prune::observed(repo, observer, |observe| prune::prune(repo, &options, observe))?;
+        resealed.packs += report.packs_deleted;
+        resealed.bytes += report.bytes_written;
+        resealed.left = report.outlook.older_packs;
+        if report.outlook.older_packs == 0 || report.packs_deleted == 0 {
+            return Ok(resealed);
+        }
+    }
 }
 
 /// A sheet of paper in the making.

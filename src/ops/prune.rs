@@ -115,7 +115,7 @@ pub fn prune(
 }
 
 /// Tells the observer what the repository tells.
-fn observed<T>(
+pub(super) fn observed<T>(
     repo: &Repository,
     observer: &dyn Observer,
     work: impl FnOnce(&mut dyn FnMut(PruneEvent)) -> Result<T, crate::repo::Error>,

@@ -5,7 +5,7 @@ use stillpoint::{
     crypto::{recovery::written_groups, secret::Credential},
     disk::{Disk, Uninterrupted},
     format::slot::Derivation,
-    ops::{self, keys},
+    ops::{self, event::Silent, keys},
     repo::check::Depth,
 };
 
@@ -40,6 +40,7 @@ pub fn change(work: Work, disk: impl Disk + 'static, vault: &Vault) -> Result<()
                 .map_err(|error| told(error.into()))?;
             repo.remove_slot(slot.id).map_err(|error| told(error.into()))
         }
+        Work::Reseal => keys::reseal(&repo, &Silent).map(drop).map_err(told),
         _ => repo.rotate().map(drop).map_err(|error| told(error.into())),
     }
 }
@@ -53,6 +54,15 @@ fn vault_of(world: &World) -> Vault {
 
 fn opens(vault: &Vault, credential: &Credential) -> bool {
     vault.open_with(steady(), credential).is_ok()
+}
+
+/// The vault that this work is tried on.
+fn vault_for(work: Work, vault: &Vault) -> Vault {
+    let vault = vault.copied();
+    if work == Work::Reseal {
+        let _ = vault.open(steady()).unwrap().rotate().unwrap();
+    }
+    vault
 }
 
 /// Panics unless what must open opens, and all goes on by itself. `reported` is whether the change
@@ -69,8 +79,16 @@ fn assert_survived(world: &World, work: Work, vault: &Vault, (reported, is_check
         Work::RemoveKey => assert!(!(reported && owner)),
         _ => assert!(owner),
     }
-    // Another change works at once, and leaves nothing damaged behind.
     let repo = vault.open(steady()).unwrap();
+    if work == Work::Reseal {
+        // Restorable as it is, and the re-sealing goes on.
+        assert!(vault.restore_oldest(steady(), "meanwhile").unwrap().is_complete());
+        let resealed = keys::reseal(&repo, &Silent).expect("a re-sealing goes on");
+        assert_eq!(resealed.left, 0);
+        assert!(pack_epochs(vault).iter().all(|epoch| *epoch > 1));
+        assert!(vault.restore_oldest(steady(), "afterwards").unwrap().is_complete());
+    }
+    // Another change works at once, and leaves nothing damaged behind.
     let _ = repo.rotate().expect("a rotation works after it");
     let slots = repo.slots().unwrap();
     assert!(slots.damaged.is_empty(), "{slots:?}");
@@ -91,7 +109,8 @@ fn a_kill_at_any_step_of_a_change_of_keys_shuts_nobody_out() {
     let tally = Tally::default();
     for work in Work::KEYS {
         let counting = FaultyDisk::counting();
-        change(work, counting.clone(), &vault.copied()).unwrap();
+        change(work, counting.clone(), &vault_for(work, &vault)).unwrap();
+        let vault = vault_for(work, &vault);
         let calls = usize::try_from(counting.calls(Class::Write)).unwrap();
         in_parallel(calls * 2, |piece| {
             let kind = if piece % 2 == 0 { Kind::Kill } else { Kind::Tear };
@@ -118,10 +137,13 @@ fn an_error_at_any_call_of_a_change_of_keys_shuts_nobody_out() {
     let tally = Tally::default();
     for work in Work::KEYS {
         let counting = FaultyDisk::counting();
-        change(work, Uninterrupted(counting.clone()), &vault.copied()).unwrap();
+        change(work, Uninterrupted(counting.clone()), &vault_for(work, &vault)).unwrap();
+        let vault = vault_for(work, &vault);
+        // So many calls are enough to meet every step of it.
+        let every = if work == Work::Reseal { 3 } else { 1 };
         let mut plans = Vec::new();
         for class in [Class::Write, Class::Read] {
-            for call in 1..=counting.calls(class) {
+            for call in (1..=counting.calls(class)).step_by(every) {
                 for kind in [Kind::Error(Errno::IO), Kind::Error(Errno::NOSPC), Kind::Short] {
                     for times in [Times::Once, Times::ForEver] {
                         plans.push(Plan { class, call, kind, times });
@@ -235,10 +257,19 @@ fn what_is_sealed_after_a_rotation_is_not_sealed_under_the_old_key() {
     assert!(opens(&vault, &KEY));
 }
 
+/// Epochs that the packs of a repository name.
+fn pack_epochs(vault: &Vault) -> Vec<u32> {
+    epochs_in(vault, &["packs"])
+}
+
 /// Epochs that the packs and records of a repository name.
 fn epochs(vault: &Vault) -> Vec<u32> {
+    epochs_in(vault, &["packs", "snapshots", "index"])
+}
+
+fn epochs_in(vault: &Vault, folders: &[&str]) -> Vec<u32> {
     let mut epochs = Vec::new();
-    for folder in ["packs", "snapshots", "index"] {
+    for folder in folders {
         for entry in std::fs::read_dir(vault.target(&format!("repository/{folder}"))).unwrap() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             let header = stillpoint::format::envelope::Header::decode(&bytes).unwrap();

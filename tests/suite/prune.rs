@@ -8,7 +8,7 @@ use std::time::Duration;
 use stillpoint::{
     disk::{Disk, Uninterrupted},
     ops::{self, event::Silent, prune::PruneOptions},
-    repo::marks,
+    repo::{marks, prune::OlderEpochs},
 };
 
 use crate::{
@@ -29,6 +29,7 @@ pub const AT_ONCE: PruneOptions = PruneOptions {
     max_repack_bytes: None,
     trash: Duration::ZERO,
     grace: Duration::ZERO,
+    older_epochs: OlderEpochs::Stay,
 };
 /// Of the calls of a prune, so many are passed over between two that are tried.
 const STEP: usize = 1;

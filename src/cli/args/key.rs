@@ -25,7 +25,7 @@ pub enum KeyCommand {
                             new passphrase.")]
     Change(KeyNewArgs),
     /// Seal everything from now on under a new key
-    Rotate,
+    Rotate(KeyRotateArgs),
     /// Make a sheet of paper that opens the repository without any passphrase
     Recovery(KeyRecoveryArgs),
 }
@@ -51,6 +51,16 @@ pub struct KeyRemoveArgs {
     /// Do not ask, even if it is the one used now
     #[arg(short, long)]
     pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyRotateArgs {
+    /// Seal what is there already under the new key too: reads and writes all packs
+    #[arg(long)]
+    pub reseal: bool,
+    /// Go on with a re-sealing that was interrupted; no further key is made
+    #[arg(long, conflicts_with = "reseal")]
+    pub resume: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     cli::{
         ExitCode,
-        args::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs},
+        args::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs, KeyRotateArgs},
         confirm::{Said, confirm},
         context::{Context, warn_of_damaged},
         credential,
@@ -23,6 +23,7 @@ use crate::{
     disk::file,
     format::slot::Derivation,
     ops::{
+        event::Observer,
         keys::{self, KnownKey, NewSheet},
         run_record::Start,
     },
@@ -40,7 +41,7 @@ pub fn run(context: &Context, args: &KeyArgs) -> Result<Done, Error> {
         KeyCommand::Add(args) => add(context, &config, args),
         KeyCommand::Remove(args) => remove(context, &config, args),
         KeyCommand::Change(args) => change(context, &config, args),
-        KeyCommand::Rotate => rotate(context, &config),
+        KeyCommand::Rotate(args) => rotate(context, &config, args),
         KeyCommand::Recovery(args) if args.verify => verify(context, &config),
         KeyCommand::Recovery(args) => recovery(context, &config, args),
     }
@@ -152,14 +153,50 @@ fn remove(context: &Context, config: &Config, args: &KeyRemoveArgs) -> Result<Do
     })
 }
 
-fn rotate(context: &Context, config: &Config) -> Result<Done, Error> {
+fn rotate(context: &Context, config: &Config, args: &KeyRotateArgs) -> Result<Done, Error> {
     let repository = open(context, config)?;
-    recorded(context, config, start("rotate"), |_| {
-        let epoch = repository.rotate()?;
-        good(context, "Rotated      everything from now on is sealed under a new key");
-        context.output.remark("Passphrases, key files and sheets open it as before.");
-        Ok(done(&repository).figure("epoch", epoch))
+    recorded(context, config, start("rotate"), |observer| {
+        let mut done = done(&repository);
+        if !args.resume {
+            done = done.figure("epoch", repository.rotate()?);
+            good(context, "Rotated      everything from now on is sealed under a new key");
+            context.output.remark("Passphrases, key files and sheets open it as before.");
+        }
+        if args.reseal || args.resume {
+            context.output.remark("Interrupted, it goes on with  stillpoint key rotate --resume");
+            return reseal(context, (&repository, done), observer);
+        }
+        Ok(done)
     })
+}
+
+fn reseal(
+    context: &Context,
+    (repository, mut done): (&Repository, Done),
+    observer: &dyn Observer,
+) -> Result<Done, Error> {
+    let resealed = keys::reseal(repository, observer)?;
+    context.output.hide_progress();
+    good(
+        context,
+        &format!(
+            "Re-sealed    {}, {}",
+            text::counted(resealed.packs, "pack"),
+            text::bytes(resealed.bytes)
+        ),
+    );
+    if resealed.left > 0 {
+        let packs = text::counted(resealed.left, "pack");
+        context.output.warning(&format!(
+            "{packs} stay under an older key: damaged, or of a backup under way; run  stillpoint \
+             check, then  stillpoint key rotate --resume"
+        ));
+        done.exit_code = ExitCode::Incomplete;
+    }
+    Ok(done
+        .figure("packs_resealed", resealed.packs)
+        .figure("bytes_written", resealed.bytes)
+        .figure("packs_left", resealed.left))
 }
 
 fn recovery(context: &Context, config: &Config, args: &KeyRecoveryArgs) -> Result<Done, Error> {

@@ -59,6 +59,17 @@ pub struct Options {
     /// How long packs are left alone that no index object names: a run under way may have written
     /// them. Safety does not need it; without it such a run stores again what it stored.
     pub grace: Duration,
+    pub older_epochs: OlderEpochs,
+}
+
+/// What becomes of packs that were sealed before the newest epoch began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OlderEpochs {
+    Stay,
+    /// What is alive in them moves to new packs, of up to so many bytes in one prune, at least one.
+    Move {
+        bytes_max: u64,
+    },
 }
 
 impl Default for Options {
@@ -69,6 +80,7 @@ impl Default for Options {
             max_repack_bytes: None,
             trash: Duration::from_secs(7 * DAY),
             grace: Duration::from_secs(DAY),
+            older_epochs: OlderEpochs::Stay,
         }
     }
 }
@@ -111,6 +123,8 @@ pub struct Outlook {
     pub in_trash: u64,
     /// Forgotten snapshots whose records go.
     pub expired: u64,
+    /// Packs that were sealed before the newest epoch began.
+    pub older_packs: u64,
 }
 
 /// What a prune did.
@@ -203,6 +217,7 @@ fn effort(options: &Options) -> Effort {
     Effort {
         max_unused_permille: options.max_unused_permille,
         max_repack_bytes: options.max_repack_bytes,
+        older_epochs: options.older_epochs,
         small_pack_bytes: SMALL_PACK_BYTES,
         small_packs_max: SMALL_PACKS_MAX,
     }
@@ -215,6 +230,7 @@ fn of_survey(survey: &Survey, plan: Plan) -> Outlook {
         snapshots: survey.roots.committed.len() as u64,
         in_trash: survey.roots.in_trash as u64,
         expired: survey.roots.expired.len() as u64,
+        older_packs: survey.packs.iter().filter(|pack| survey.is_older(pack)).count() as u64,
     }
 }
 

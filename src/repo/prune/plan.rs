@@ -1,11 +1,14 @@
 //! Which packs go, which are rewritten and which stay: pure arithmetic on what was found.
 
+use crate::repo::prune::OlderEpochs;
+
 /// How a pack stands before the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Chunks may stay in it.
     Home,
-    /// Some deleter has condemned it: what is alive in it has to move.
+    /// Some deleter has condemned it, or it is of an older epoch that is to go: what is alive in it
+    /// has to move.
     Condemned,
     /// No index object names it: a run that is under way may have written it.
     Unclaimed,
@@ -43,6 +46,7 @@ pub struct Effort {
     /// Packs below this size are merged when there are many of them.
     pub small_pack_bytes: u64,
     pub small_packs_max: usize,
+    pub older_epochs: OlderEpochs,
 }
 
 /// What becomes of each pack, by its place in the list.
@@ -164,6 +168,7 @@ mod tests {
         max_repack_bytes: None,
         small_pack_bytes: 10,
         small_packs_max: 3,
+        older_epochs: OlderEpochs::Stay,
     };
 
     fn home(bytes: u64, live_bytes: u64) -> PackUse {

@@ -21,7 +21,7 @@ use crate::{
         index_object::{Contents, Head, IndexObjectReader},
         pack_table,
         prune::{
-            PruneEvent, PruneStep,
+            OlderEpochs, PruneEvent, PruneStep,
             mark::{self, Marker},
             occurrences::{Gathering, Occurrence, Occurrences},
             plan::{self, Effort, PackUse, Plan, Standing},
@@ -150,7 +150,7 @@ impl Survey {
 
     /// Chooses the copy of each chunk that stays, weighs every pack and decides.
     pub fn weigh(&mut self, young: &HashSet<PackId>, effort: &Effort) -> Plan {
-        let standings = self.standings(young);
+        let standings = self.standings(young, effort.older_epochs);
         let is_home = |copy: &Occurrence| standings[copy.pack as usize].rank() == 0;
         // Of packs that share a chunk, the one that must stay anyway keeps it.
         let mut alone = vec![0u64; self.packs.len()];
@@ -175,15 +175,32 @@ impl Survey {
         plan::plan(&uses, effort)
     }
 
-    fn standings(&self, young: &HashSet<PackId>) -> Vec<Standing> {
+    /// Whether a pack was sealed before the newest epoch began.
+    pub fn is_older(&self, pack: &SurveyedPack) -> bool {
+        pack.entry.epoch < self.catalogue.keys().epoch_now()
+    }
+
+    fn standings(&self, young: &HashSet<PackId>, older_epochs: OlderEpochs) -> Vec<Standing> {
         let condemned = self.condemned.packs();
-        let standing = |pack: &SurveyedPack| match pack.entry.pack {
+        let mut budget = match older_epochs {
+            OlderEpochs::Stay => None,
+            OlderEpochs::Move { bytes_max } => Some(bytes_max),
+        };
+        let mut moves = |pack: &SurveyedPack| match budget {
+            Some(left) if left > 0 && self.is_older(pack) => {
+                budget = Some(left.saturating_sub(pack.entry.bytes));
+                true
+            }
+            _ => false,
+        };
+        let mut standing = |pack: &SurveyedPack| match pack.entry.pack {
             _ if pack.is_damaged => Standing::Damaged,
             id if condemned.contains(&id) => Standing::Condemned,
             id if young.contains(&id) => Standing::Unclaimed,
+            _ if moves(pack) => Standing::Condemned,
             _ => Standing::Home,
         };
-        self.packs.iter().map(standing).collect()
+        self.packs.iter().map(&mut standing).collect()
     }
 }
 

@@ -21,6 +21,7 @@ pub const AT_ONCE: Options = Options {
     max_repack_bytes: None,
     trash: Duration::ZERO,
     grace: Duration::ZERO,
+    older_epochs: OlderEpochs::Stay,
 };
 
 pub fn forget(repo: &Repository, snapshot: SnapshotId) {
@@ -74,6 +75,27 @@ fn what_only_a_forgotten_snapshot_reaches_goes_and_all_else_stays() {
         assert_eq!(repo.catalogue().unwrap().lost().len(), 0);
         read_all(&repo, &chunks(10..20));
         assert_sound(&repo);
+    }
+}
+
+#[test]
+fn packs_of_older_epochs_move_bit_by_bit_and_all_chunks_stay() {
+    let fixture = Fixture::new();
+    let _ = commit_chunks(&fixture.open(), &chunks(0..10)).unwrap();
+    let _ = commit_chunks(&fixture.open(), &chunks(5..20)).unwrap();
+    let _ = fixture.open().rotate().unwrap();
+    let _ = commit_chunks(&fixture.open(), &chunks(15..30)).unwrap();
+    let stay = prune_now(&fixture.open(), &AT_ONCE);
+    assert_eq!((stay.outlook.older_packs, stay.packs_rewritten), (2, 0));
+
+    let options = Options { older_epochs: OlderEpochs::Move { bytes_max: 1 }, ..AT_ONCE };
+    for older in [2, 1, 0] {
+        let report = prune_now(&fixture.open(), &options);
+
+        assert_eq!(report.outlook.older_packs, older);
+        assert_eq!(report.packs_deleted, u64::from(older > 0));
+        read_all(&fixture.open(), &chunks(0..30));
+        assert_sound(&fixture.open());
     }
 }
 

@@ -154,6 +154,25 @@ fn a_sheet_that_cannot_be_written_leaves_no_key_behind() {
 }
 
 #[test]
+fn a_re_sealing_leaves_no_pack_under_the_old_key() {
+    let shop = shop();
+    let packs = || -> Vec<_> {
+        let folder = shop.path("repository/packs").read_dir().unwrap();
+        folder.map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let before = packs();
+
+    let resealed = run(&shop, &["key", "rotate", "--reseal", "--json"]);
+
+    assert_eq!(resealed.code, Some(0), "{}", resealed.err);
+    assert_eq!(resealed.summary()["packs_left"], 0);
+    assert!(!packs().is_empty() && packs().iter().all(|pack| !before.contains(pack)));
+    let again = run(&shop, &["key", "rotate", "--resume", "--json"]);
+    assert_eq!((again.code, &again.summary()["packs_resealed"]), (Some(0), &0.into()));
+    assert_eq!(run(&shop, &["check", "--read-data"]).code, Some(0));
+}
+
+#[test]
 fn after_a_rotation_every_key_opens_old_and_new_snapshots() {
     let shop = shop();
 

@@ -18,6 +18,8 @@ pub enum Work {
     ChangeKey,
     RemoveKey,
     RotateKeys,
+    /// After a rotation.
+    Reseal,
     Repair,
     Prune,
     Forget,
@@ -59,7 +61,8 @@ impl Work {
     ];
 
     /// What changes keys has its own rules, in `crate::keys`.
-    pub const KEYS: [Self; 4] = [Self::AddKey, Self::ChangeKey, Self::RemoveKey, Self::RotateKeys];
+    pub const KEYS: [Self; 5] =
+        [Self::AddKey, Self::ChangeKey, Self::RemoveKey, Self::RotateKeys, Self::Reseal];
 
     /// What marks snapshots has its own rules, in `crate::marks`.
     pub const MARKS: [Self; 4] = [Self::Forget, Self::Undelete, Self::Pin, Self::Unpin];
@@ -89,7 +92,7 @@ impl Work {
             Self::Restore => vault.restore_oldest(disk, TARGET).map(|report| report.is_complete()),
             Self::RebuildIndex => vault.rebuild_index(disk).map(|report| report.damaged.is_empty()),
             Self::Repair => vault.repair(disk).map(|outcome| outcome.left.is_empty()),
-            Self::AddKey | Self::ChangeKey | Self::RemoveKey | Self::RotateKeys => {
+            Self::AddKey | Self::ChangeKey | Self::RemoveKey | Self::RotateKeys | Self::Reseal => {
                 crate::keys::change(self, disk, vault).map(|()| true)
             }
             Self::Forget | Self::Undelete | Self::Pin | Self::Unpin => {
