@@ -13,8 +13,8 @@ use crate::cli::confirm::Said;
                   With --live every part goes back to where it came from: it shows what it will \
                         do, stops the application by the hook before_restore, makes sure that \
                         nobody has the database open, saves what is there now (stillpoint undo \
-                        brings it back), and starts the application by the hook after_restore. Any failure \
-                        takes all of it back."
+                        brings it back), and starts the application by the hook after_restore. \
+                        Any failure takes all of it back."
 )]
 pub struct RestoreArgs {
     /// SNAP, SNAP:PART or SNAP:PART/PATH; or the FILE.zip of an export, without a repository
