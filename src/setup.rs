@@ -76,7 +76,7 @@ impl Machine {
                 let keeping = self.keeping_of_folder(folder, state_root)?;
                 self.drive(folder, &keeping, (Absent::Make, None))?
             }
-            remote => self.remote(remote, &Means::default())?,
+            remote => self.remembered(self.remote(remote, &Means::default())?, state_root)?,
         };
         Ok(self.environment(backend, state_root))
     }
@@ -92,7 +92,7 @@ impl Machine {
                 let keeping = self.keeping_of_folder(folder, state_root)?;
                 self.drive(folder, &keeping, (Absent::Refuse, None))?
             }
-            remote => self.remote(remote, &Means::default())?,
+            remote => self.remembered(self.remote(remote, &Means::default())?, state_root)?,
         };
         if backend.list(Folder::Descriptor)?.objects.is_empty() {
             return Err(repo::Error::NotFound { place: backend.place() });

@@ -103,6 +103,10 @@ pub trait Backend: Send + Sync + fmt::Debug {
         verify_by_reading(self, name, pieces)
     }
 
+    /// What was read of this object did not open: whoever remembers it is to forget it, so that the
+    /// next read asks the place again.
+    fn distrust(&self, _name: &ObjectName) {}
+
     /// Lists everything at once: where requests are dear, in fewer of them.
     fn list_all(&self) -> Result<Vec<(Folder, Listing)>, Error> {
         Folder::ALL.into_iter().map(|folder| Ok((folder, self.list(folder)?))).collect()

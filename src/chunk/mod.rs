@@ -25,6 +25,10 @@ pub trait Store {
 /// Fetches chunks; every chunk returned has been compared with its id.
 pub trait Fetch: Send + Sync {
     fn get(&self, id: &ChunkId) -> Result<Chunk, Error>;
+
+    /// Is told what will be fetched soon, so that what lies side by side can come at once. Promises
+    /// nothing.
+    fn expect(&self, _ids: &[ChunkId]) {}
 }
 
 /// The verified plaintext of a chunk, a slice of the blob that it shares with its neighbours.

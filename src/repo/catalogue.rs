@@ -72,6 +72,8 @@ pub struct Catalogue {
     live: Vec<Head>,
     /// Packs and records of the live segments: what the next segment repeats.
     tail: Contents,
+    /// Records of summaries, where it pays to keep them.
+    summarized: Vec<(SnapshotId, Vec<u8>)>,
     report: RebuildReport,
 }
 
@@ -123,7 +125,7 @@ impl Catalogue {
         let damaged = damaged.iter().filter_map(|pack| pack.parse().ok()).collect();
         let damaged = RwLock::new(damaged);
         let index = RwLock::new(loader.finish_index()?);
-        let Loader { keys, packs, resized, listed, live, tail, report, .. } = loader;
+        let Loader { keys, packs, resized, listed, live, tail, summarized, report, .. } = loader;
         Ok(Self {
             keys: keys.clone(),
             packs,
@@ -137,6 +139,7 @@ impl Catalogue {
             listed,
             live,
             tail,
+            summarized,
             report,
         })
     }
@@ -214,7 +217,7 @@ impl Catalogue {
 
     /// Copies of records that came with the index objects just read.
     pub fn record_copies(&self) -> impl Iterator<Item = &(SnapshotId, Vec<u8>)> {
-        self.tail.records.iter()
+        self.tail.records.iter().chain(&self.summarized)
     }
 
     /// Returns a copy of the chunk that may be relied on: in an existing pack that nobody has

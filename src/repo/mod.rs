@@ -39,6 +39,7 @@ mod stored_index;
 pub mod stream;
 mod tombstones;
 pub mod tree;
+mod windows;
 mod writer;
 
 use std::{

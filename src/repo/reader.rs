@@ -18,7 +18,7 @@ use crate::{
     location::Location,
     repo::{
         Environment, Error, blob_cache::BlobCache, catalogue::Catalogue, pack_table::PackKey,
-        state::State, writer::RunIndex,
+        state::State, windows::Windows, writer::RunIndex,
     },
 };
 
@@ -39,6 +39,7 @@ pub struct Reader {
     /// The packs of a run that is not committed yet, when this reader belongs to one.
     run: Option<RunIndex>,
     cache: BlobCache,
+    windows: Windows,
     keys: Mutex<HashMap<PackId, Arc<PackKey>>>,
 }
 
@@ -52,8 +53,8 @@ impl Reader {
         let cache = BlobCache::new(CACHE_BYTES_MAX);
         let keys_of_all = catalogue.keys().clone();
         let catalogue = RwLock::new(catalogue);
-        let (reload, keys) = (None, Mutex::default());
-        Self { backend, keys_of_all, catalogue, reload, run, cache, keys }
+        let (reload, windows, keys) = (None, Windows::default(), Mutex::default());
+        Self { backend, keys_of_all, catalogue, reload, run, cache, windows, keys }
     }
 
     /// Has the reader look again when a chunk is not where it was.
@@ -112,14 +113,27 @@ impl Reader {
         Ok(blob)
     }
 
+    /// Reads a blob, a second time if what came does not open: it may have been spoiled on its way.
     fn read_blob(&self, location: &Location) -> Result<Vec<u8>, Error> {
+        let read = self.read_blob_once(location);
+        if !matches!(read, Err(Error::Crypto(_) | Error::Format(_)))
+            || !self.backend.capabilities().is_remote
+        {
+            return read;
+        }
+        self.backend.distrust(&ObjectName::Pack(location.pack));
+        self.windows.forget(location.pack);
+        self.read_blob_once(location)
+    }
+
+    fn read_blob_once(&self, location: &Location) -> Result<Vec<u8>, Error> {
         let bytes = u64::from(location.blob_bytes);
         if bytes > BLOB_SEALED_BYTES_MAX as u64 {
             let name = format!("blob {} of pack {}", location.blob, location.pack);
             return Err(Error::Corrupt { name, why: "longer than any blob may be".to_owned() });
         }
         let range = location.blob_offset..location.blob_offset + bytes;
-        let sealed = self.backend.get_range(&ObjectName::Pack(location.pack), range)?;
+        let sealed = self.windows.read(self.backend.as_ref(), location.pack, range)?;
         let key = self.pack_key(location)?;
         let frame = key.open(u64::from(location.blob), Role::Blob, sealed)?;
         Ok(compress::decode_frame(frame, BLOB_PLAIN_BYTES_MAX)?)
@@ -196,6 +210,19 @@ impl From<chunk::Error> for Unread {
 }
 
 impl Fetch for Reader {
+    fn expect(&self, ids: &[ChunkId]) {
+        if !self.backend.capabilities().is_remote {
+            return;
+        }
+        let catalogue = self.catalogue();
+        // What cannot be located now is an error when it is fetched.
+        let located = ids.iter().filter_map(|id| catalogue.locate(id).ok().flatten());
+        self.windows.expect(located.map(|location| {
+            let end = location.blob_offset + u64::from(location.blob_bytes);
+            (location.pack, location.blob_offset..end)
+        }));
+    }
+
     fn get(&self, id: &ChunkId) -> Result<Chunk, chunk::Error> {
         let mut catalogue = self.catalogue();
         let mut unread = match self.get_from(&catalogue, id) {

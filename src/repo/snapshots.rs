@@ -78,6 +78,10 @@ pub fn read_as(
     kind: Kind,
     id: SnapshotId,
 ) -> Result<Record, Error> {
-    let bytes = repo.env.backend.get(&name, OBJECT_BYTES_MAX)?;
-    Ok(Record::decode(&open_object(&repo.keys, kind, &id.0, bytes)?)?)
+    let backend = &repo.env.backend;
+    let bytes = backend.get(&name, OBJECT_BYTES_MAX)?;
+    let plain = open_object(&repo.keys, kind, &id.0, bytes).inspect_err(|_| {
+        backend.distrust(&name);
+    })?;
+    Ok(Record::decode(&plain)?)
 }

@@ -1,17 +1,19 @@
 //! Places elsewhere, with the layers that make them fit to rely on.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use crate::{
     backend::{
         self, Backend, Capabilities,
         layer::{
+            cache::Cached,
             pace::{Pace, Paced, UploadLimit},
             retry::{Retrying, Waits},
         },
         store::{Account, Journal, ProcessJournal, Provider, StoreBackend},
     },
     config::{Bucket, Place},
+    repo,
     setup::Machine,
 };
 
@@ -54,6 +56,23 @@ impl Machine {
         };
         let store = self.store(provider, place, means)?;
         Ok(Arc::new(self.lasting(Arc::new(store))))
+    }
+
+    /// Has this machine remember what it reads there.
+    pub(super) fn remembered(
+        &self,
+        inner: Arc<dyn Backend>,
+        state_root: &Path,
+    ) -> Result<Arc<dyn Backend>, repo::Error> {
+        let path = state_root.join("objects");
+        let dir = self.disk.create_root(&path, 0o700).map_err(|source| repo::Error::State {
+            action: "create",
+            what: "the folder for what is read from afar".to_owned(),
+            path,
+            source,
+        })?;
+        let disk = Arc::clone(&self.disk);
+        Ok(Arc::new(Cached::new(inner, Arc::clone(&self.clock), (disk, dir))))
     }
 
     fn store(

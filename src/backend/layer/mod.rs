@@ -1,8 +1,9 @@
 //! Layers around a backend that are backends themselves.
 //!
-//! From the outside in, a place elsewhere wears: [`retry`], [`pace`], and in tests
+//! From the outside in, a place elsewhere wears: [`cache`], [`retry`], [`pace`], and in tests
 //! [`record`] and [`fault`]. Only [`retry`] tries again.
 
+pub mod cache;
 pub mod fault;
 pub mod pace;
 pub mod record;

@@ -10,7 +10,7 @@ use crate::{
     backend::{self, Folder, ObjectName},
     crypto::keys::Keys,
     format::table::Table,
-    id::{ObjectId, PackId},
+    id::{ObjectId, PackId, SnapshotId},
     index::{Batch, IndexMut, memory::MemoryIndex},
     location::PackEntry,
     repo::{
@@ -44,6 +44,8 @@ pub(super) struct Loader<'a> {
     pub(super) listed: HashSet<ObjectId>,
     pub(super) live: Vec<Head>,
     pub(super) tail: Contents,
+    /// Records of summaries, where it pays to keep them.
+    pub(super) summarized: Vec<(SnapshotId, Vec<u8>)>,
     pub(super) report: RebuildReport,
 }
 
@@ -71,6 +73,7 @@ impl<'a> Loader<'a> {
             listed: HashSet::new(),
             live: Vec::new(),
             tail: Contents::default(),
+            summarized: Vec::new(),
             report: RebuildReport::default(),
         };
         if let Some(index) = loader.stored.reader() {
@@ -130,7 +133,19 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
+    /// Reads an index object, a second time if what came from afar does not open.
     fn read_index_object(&mut self, name: ObjectName, bytes: u64) -> Result<Head, Error> {
+        let backend = self.env.backend.clone();
+        match self.read_index_object_once(name.clone(), bytes) {
+            Err(Error::Format(_) | Error::Crypto(_)) if backend.capabilities().is_remote => {
+                backend.distrust(&name);
+                self.read_index_object_once(name, bytes)
+            }
+            read => read,
+        }
+    }
+
+    fn read_index_object_once(&mut self, name: ObjectName, bytes: u64) -> Result<Head, Error> {
         let backend = self.env.backend.clone();
         let mut reader = IndexObjectReader::open(backend.as_ref(), self.keys, name, bytes)?;
         let (head, mut contents) = reader.head()?;
@@ -140,11 +155,14 @@ impl<'a> Loader<'a> {
             if is_new {
                 self.take_packs(&contents)?;
             }
-            if head.is_summary && !is_new {
+            // Records that are not at hand are read one by one, which is dear from afar.
+            if head.is_summary && !is_new && !backend.capabilities().is_remote {
                 break;
             }
             if !head.is_summary {
                 self.keep_tail(contents);
+            } else if backend.capabilities().is_remote {
+                self.summarized.extend(contents.records);
             }
             let Some(next) = reader.contents()? else { break };
             contents = next;

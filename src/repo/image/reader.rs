@@ -66,6 +66,13 @@ impl ImageReader {
         self.versions(number, &self.group_of(number)).map(Versions::into_page)
     }
 
+    /// Has all chunks fetched in large pieces, for a reader of the whole image.
+    pub fn expect_all(&self) {
+        self.fetch.expect(&self.base);
+        self.fetch.expect(&self.folded.chunks);
+        self.fetch.expect(&self.recent.chunks);
+    }
+
     /// Calls back with every chunk that the image needs; some more than once.
     pub fn for_each_chunk(&self, visit: &mut dyn FnMut(ChunkId)) -> Result<(), Error> {
         for stream in [&self.image.base, &self.image.folded, &self.image.recent] {

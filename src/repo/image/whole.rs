@@ -29,6 +29,7 @@ impl ImageReader {
         take: TakeRun<'_, E>,
         take_hashes: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<ImageIdentity, E> {
+        self.expect_all();
         let image = self.image();
         let mut identity = keys.image_identity(image.page_bytes, image.page_count);
         let run_count = image.page_count.div_ceil(image.group_pages.max(1));
