@@ -46,7 +46,7 @@ impl Machine {
                 self.drive(folder, &keeping, (absent, mirror.limit_upload))
             }
             (place, known) => {
-                let journal = self.journal(repo).map_err(|source| backend::Error::Io {
+                let journal = self.journal(repo, mirror).map_err(|source| backend::Error::Io {
                     action: "open",
                     what: "the state folder".to_owned(),
                     place: repo.state_path().display().to_string(),
@@ -62,8 +62,8 @@ impl Machine {
         }
     }
 
-    fn journal(&self, repo: &Repository) -> io::Result<Arc<dyn Journal>> {
+    fn journal(&self, repo: &Repository, mirror: &Mirror) -> io::Result<Arc<dyn Journal>> {
         let dir = self.disk.open_root(repo.state_path())?;
-        Ok(Arc::new(StateJournal::new(Arc::clone(&self.disk), dir)))
+        Ok(Arc::new(StateJournal::new(Arc::clone(&self.disk), dir, mirror.name.clone())))
     }
 }

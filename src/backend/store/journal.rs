@@ -46,33 +46,36 @@ pub trait Journal: Send + Sync + fmt::Debug {
 pub struct StateJournal {
     disk: Arc<dyn Disk>,
     dir: Dir,
+    of: String,
 }
 
 impl StateJournal {
-    /// Keeps sessions in this folder, which others may use too.
-    pub const fn new(disk: Arc<dyn Disk>, dir: Dir) -> Self {
-        Self { disk, dir }
+    /// Keeps the sessions of one place in this folder, which others may use too.
+    pub const fn new(disk: Arc<dyn Disk>, dir: Dir, of: String) -> Self {
+        Self { disk, dir, of }
     }
-}
 
-fn file_name(name: &ObjectName) -> OsString {
-    format!("upload-{}", name.file_name()).into()
+    /// The same object may be on its way to several places.
+    fn file_name(&self, name: &ObjectName) -> OsString {
+        format!("mirror-{}-upload-{}", self.of, name.file_name()).into()
+    }
 }
 
 impl Journal for StateJournal {
     fn load(&self, name: &ObjectName) -> Option<Session> {
-        let bytes = file::read(&*self.disk, &self.dir, &file_name(name), SESSION_BYTES_MAX).ok()?;
+        let bytes =
+            file::read(&*self.disk, &self.dir, &self.file_name(name), SESSION_BYTES_MAX).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
     fn keep(&self, name: &ObjectName, session: &Session) {
         let bytes = serde_json::to_vec(session).expect("strings and numbers become JSON");
         // Without it a later process sends the parts again: dearer, not wrong.
-        let _ = file::replace(&*self.disk, &self.dir, &file_name(name), &bytes, 0o600);
+        let _ = file::replace(&*self.disk, &self.dir, &self.file_name(name), &bytes, 0o600);
     }
 
     fn forget(&self, name: &ObjectName) {
-        let _ = self.disk.remove_file(&self.dir, &file_name(name));
+        let _ = self.disk.remove_file(&self.dir, &self.file_name(name));
     }
 }
 
