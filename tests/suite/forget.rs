@@ -72,7 +72,7 @@ fn a_policy_says_why_each_snapshot_stays_and_what_goes_frees() {
 
     let refused = shop.run(["forget", "--policy", "--keep-last", "1"]);
     assert_eq!(refused.code, Some(2), "{}", refused.err);
-    assert!(refused.err.contains("SP0503") && refused.err.contains("--allow-most"));
+    assert!(refused.err.contains("SP0803") && refused.err.contains("--allow-most"));
     let _ = ok(shop.run(["forget", "--policy", "--keep-last", "1", "--allow-most"]));
     assert_eq!(ids(&shop, &[]).len(), 1);
     assert_eq!(ids(&shop, &["--forgotten"]).len(), 4);
@@ -137,6 +137,6 @@ fn a_pin_that_cannot_be_read_keeps_everything() {
     let ran = shop.run(["forget", "--policy", "--keep-last", "2"]);
 
     assert_eq!(ran.code, Some(1), "{}", ran.err);
-    assert!(ran.err.contains("SP0501"), "{}", ran.err);
+    assert!(ran.err.contains("SP0801"), "{}", ran.err);
     assert_eq!(shop.run(["check"]).code, Some(30));
 }

@@ -23,7 +23,7 @@ fn every_command_says_what_it_does() {
 
 #[test]
 fn names_in_the_program_are_those_that_people_type() {
-    let samples = [
+    let mut samples = vec![
         "init",
         "backup",
         "restore x --target t",
@@ -34,6 +34,11 @@ fn names_in_the_program_are_those_that_people_type() {
         "dump x",
         "diff x y",
         "stats",
+        "find x",
+        "growth",
+        "history --table x --key y",
+        "prune",
+        "undo",
         "sql x y",
         "tables x",
         "schema x",
@@ -57,6 +62,9 @@ fn names_in_the_program_are_those_that_people_type() {
         "version",
     ];
 
+    if cfg!(feature = "mount") {
+        samples.push("mount all x");
+    }
     assert_eq!(Cli::command().get_subcommands().count(), samples.len());
     for sample in samples {
         let words: Vec<&str> = ["stillpoint"].into_iter().chain(sample.split(' ')).collect();

@@ -7,7 +7,7 @@ const NOTHING_FORGOTTEN: &str = "nothing was forgotten; all snapshots can be res
 
 /// The clock cannot be believed.
 pub(super) fn clock_behind(why: &ClockBehind) -> Entry {
-    Entry::new("SP0502", ExitCode::Failed)
+    Entry::new("SP0802", ExitCode::Failed)
         .effect(NOTHING_FORGOTTEN)
         .help("is the clock of this machine right?")
         .command(
@@ -18,7 +18,7 @@ pub(super) fn clock_behind(why: &ClockBehind) -> Entry {
 
 /// A pin protects nobody knows what.
 pub(super) fn unreadable_pin(name: &str) -> Entry {
-    Entry::new("SP0501", ExitCode::Failed)
+    Entry::new("SP0801", ExitCode::Failed)
         .effect("nothing was forgotten: the pin may protect any snapshot")
         .command("find out what is damaged", "stillpoint check")
         .help(format!("if it was yours and not needed, remove the file {name}"))
@@ -26,7 +26,7 @@ pub(super) fn unreadable_pin(name: &str) -> Entry {
 
 /// More than half would go.
 pub(super) fn too_many() -> Entry {
-    Entry::new("SP0503", ExitCode::Usage)
+    Entry::new("SP0803", ExitCode::Usage)
         .effect(NOTHING_CHANGED)
         .command("see what would go, and why", "stillpoint forget --policy --dry-run")
         .command("if that is meant", "the same command with --allow-most")
