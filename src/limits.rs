@@ -18,6 +18,9 @@ pub const PACK_BYTES_MAX: u64 = 64 * MIB as u64;
 /// Writers close a pack when the next blob would take it beyond this.
 pub const PACK_BYTES_TARGET: u64 = 32 * MIB as u64;
 pub const PACK_TABLE_BYTES_MAX: usize = 2 * MIB;
+/// Packs that one parity object covers.
+pub const PARITY_PACKS_MAX: usize = 256;
+pub const PARITY_SHARD_BYTES_MAX: usize = 64 * KIB;
 /// An index frame holds whole items, the longest of which is a record with its id.
 pub const INDEX_FRAME_BYTES_MAX: usize = OBJECT_PLAIN_BYTES_MAX + 64;
 /// A segment repeats its predecessors up to this much plaintext and this many runs.

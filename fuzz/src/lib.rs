@@ -12,6 +12,7 @@ use stillpoint::format::{
     page_chunk::{PageChunk, PageSlot, encode_patches, encode_plain},
     page_map::PageMap,
     patch,
+    parity::ParityTable,
     pin::Pin,
     record::Record,
     ring::Ring,
@@ -25,7 +26,7 @@ use stillpoint::format::{
 pub type Promise = fn(&[u8]);
 
 /// All decoders by name.
-pub const DECODERS: [(&str, Promise); 19] = [
+pub const DECODERS: [(&str, Promise); 20] = [
     ("descriptor", descriptor),
     ("entry", entry),
     ("forget_marker", forget_marker),
@@ -38,6 +39,7 @@ pub const DECODERS: [(&str, Promise); 19] = [
     ("page_chunk", page_chunk),
     ("page_map", page_map),
     ("patch", patch),
+    ("parity", parity),
     ("pin", pin),
     ("record", record),
     ("ring", ring),
@@ -171,6 +173,15 @@ pub fn patch(bytes: &[u8]) {
     let older: Vec<u8> = (0..PAGE_BYTES).map(|at| (at * 7) as u8).collect();
     let mut page = vec![0; PAGE_BYTES as usize];
     let _ = patch::apply(bytes, &older, &mut page);
+}
+
+pub fn parity(bytes: &[u8]) {
+    if let Ok(table) = ParityTable::decode(bytes) {
+        let of_stripes: usize =
+            (0..table.recovery.len()).map(|stripe| table.stripe(stripe).len()).sum();
+        assert_eq!(of_stripes as u64, table.shard_count());
+        assert_eq!(ParityTable::decode(&table.encode()), Ok(table));
+    }
 }
 
 pub fn pin(bytes: &[u8]) {

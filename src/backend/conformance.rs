@@ -38,6 +38,7 @@ fn one_of_each_kind() -> Vec<ObjectName> {
         ObjectName::Tombstone(id),
         ObjectName::Forgotten(id),
         ObjectName::Pinned(id),
+        ObjectName::Parity(id),
     ];
     for copy in Copy::BOTH {
         names.push(ObjectName::Descriptor { generation: 1, copy });

@@ -162,6 +162,7 @@ impl LocalBackend {
             | Folder::Tombstones
             | Folder::Forgotten
             | Folder::Pinned
+            | Folder::Parity
             | Folder::Quarantine => self.open_folder(Folder::Descriptor).is_ok(),
         };
         if may_be_absent {

@@ -16,12 +16,13 @@ pub enum Folder {
     Tombstones,
     Forgotten,
     Pinned,
+    Parity,
     Quarantine,
 }
 
 impl Folder {
     /// All folders, in the order in which `check` walks them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Descriptor,
         Self::Keys,
         Self::Packs,
@@ -31,6 +32,7 @@ impl Folder {
         Self::Tombstones,
         Self::Forgotten,
         Self::Pinned,
+        Self::Parity,
         Self::Quarantine,
     ];
 
@@ -46,6 +48,7 @@ impl Folder {
             Self::Tombstones => "tombstones",
             Self::Forgotten => "forgotten",
             Self::Pinned => "pinned",
+            Self::Parity => "parity",
             Self::Quarantine => "quarantine",
         }
     }
@@ -102,6 +105,7 @@ pub enum ObjectName {
     Tombstone(ObjectId),
     Forgotten(ObjectId),
     Pinned(ObjectId),
+    Parity(ObjectId),
     /// An object that a repair set aside, under its former name; a name may be set aside more than
     /// once.
     Quarantined {
@@ -123,6 +127,7 @@ impl ObjectName {
             Self::Tombstone(_) => Folder::Tombstones,
             Self::Forgotten(_) => Folder::Forgotten,
             Self::Pinned(_) => Folder::Pinned,
+            Self::Parity(_) => Folder::Parity,
             Self::Quarantined { .. } => Folder::Quarantine,
         }
     }
@@ -138,10 +143,12 @@ impl ObjectName {
             Self::Pack(id) => id.to_string(),
             Self::Index { sequence, id } => format!("{sequence:016x}-{id}"),
             Self::Pending(id) | Self::Snapshot(id) => id.to_string(),
-            Self::Tombstone(id) | Self::Forgotten(id) | Self::Pinned(id) => id.to_string(),
+            Self::Tombstone(id) | Self::Forgotten(id) | Self::Pinned(id) | Self::Parity(id) => {
+                id.to_string()
+            }
             Self::Quarantined { former, turn } => {
                 let former = format!("{}-{}", former.folder().as_str(), former.file_name());
-                if *turn == 1 { former } else { format!("{former}~{turn}") }
+                if *turn == 1 { former } else { format!("{former}_{turn}") }
             }
         }
     }
@@ -176,6 +183,7 @@ impl ObjectName {
             Folder::Tombstones => file_name.parse().ok().map(Self::Tombstone),
             Folder::Forgotten => file_name.parse().ok().map(Self::Forgotten),
             Folder::Pinned => file_name.parse().ok().map(Self::Pinned),
+            Folder::Parity => file_name.parse().ok().map(Self::Parity),
             Folder::Quarantine => parse_quarantined(file_name),
         }
     }
@@ -188,7 +196,7 @@ impl fmt::Display for ObjectName {
 }
 
 fn parse_quarantined(file_name: &str) -> Option<ObjectName> {
-    let (former, turn) = match file_name.split_once('~') {
+    let (former, turn) = match file_name.split_once('_') {
         Some((former, turn)) => {
             let number = turn.parse().ok().filter(|number: &u32| *number > 1)?;
             (former, Some(number).filter(|number| number.to_string() == turn)?)
@@ -246,6 +254,7 @@ mod tests {
             ObjectName::Tombstone(id),
             ObjectName::Forgotten(id),
             ObjectName::Pinned(id),
+            ObjectName::Parity(id),
         ];
         let set_aside = |former: &ObjectName, turn| ObjectName::Quarantined {
             former: Box::new(former.clone()),
@@ -263,10 +272,10 @@ mod tests {
             assert_eq!(ObjectName::parse(Folder::Descriptor, name), None, "{name}");
         }
         let id = "a5".repeat(32);
-        for name in ["packs", "quarantine-packs-", "packs-a5", "packs_", "x-"] {
-            assert_eq!(ObjectName::parse(Folder::Quarantine, &format!("{name}{id}~")), None);
+        for name in ["packs", "quarantine-packs-", "packs-a5", "packs.", "x-"] {
+            assert_eq!(ObjectName::parse(Folder::Quarantine, &format!("{name}{id}_")), None);
         }
-        for turn in ["~", "~0", "~1", "~02", "~2~3", "~x"] {
+        for turn in ["_", "_0", "_1", "_02", "_2_3", "_x"] {
             let name = format!("packs-{id}{turn}");
             assert_eq!(ObjectName::parse(Folder::Quarantine, &name), None, "{name}");
         }

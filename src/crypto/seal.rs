@@ -37,6 +37,8 @@ pub enum Role {
     Frame = 5,
     /// Last frame of an index object, by its number.
     LastFrame = 6,
+    /// Table of a parity object, by the number of its copy.
+    ParityTable = 7,
 }
 
 /// The key of one object.

@@ -32,10 +32,11 @@ pub enum Kind {
     Tombstone = 9,
     Forgotten = 10,
     Pinned = 11,
+    Parity = 12,
 }
 
 impl Kind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Descriptor,
         Self::Slot,
         Self::Ring,
@@ -47,12 +48,13 @@ impl Kind {
         Self::Tombstone,
         Self::Forgotten,
         Self::Pinned,
+        Self::Parity,
     ];
 
     /// Whether objects of this kind grow while they are written, so that their header cannot say
     /// how long they are.
     pub const fn is_streamed(self) -> bool {
-        matches!(self, Self::Pack | Self::Segment | Self::Summary)
+        matches!(self, Self::Pack | Self::Segment | Self::Summary | Self::Parity)
     }
 
     /// Whether objects of this kind are sealed under an epoch key.
@@ -253,7 +255,7 @@ mod tests {
         };
 
         assert_eq!(newer(8, 2), "format version 2");
-        assert_eq!(newer(10, 12), "kind 12");
+        assert_eq!(newer(10, 13), "kind 13");
         assert_eq!(newer(11, 2), "suite 2");
     }
 

@@ -15,6 +15,7 @@ pub mod image;
 pub mod node;
 pub mod page_chunk;
 pub mod page_map;
+pub mod parity;
 pub mod patch;
 pub mod pin;
 pub mod record;

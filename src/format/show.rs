@@ -14,6 +14,7 @@ use crate::format::{
     node::NodeReader,
     page_chunk::{PageChunk, PageSlot},
     page_map::PageMap,
+    parity::ParityTable,
     pin::Pin,
     record::Record,
     segment::{Item, Items},
@@ -37,6 +38,7 @@ pub fn object(kind: Kind, plain: &[u8]) -> Result<Value, Error> {
         Kind::Tombstone => value(&Tombstone::decode(plain)?),
         Kind::Forgotten => value(&ForgetMarker::decode(plain)?),
         Kind::Pinned => value(&Pin::decode(plain)?),
+        Kind::Parity => value(&ParityTable::decode(plain)?),
     })
 }
 

@@ -102,6 +102,7 @@ fn kind(name: &ObjectName) -> Kind {
         ObjectName::Tombstone(_) => Kind::Tombstone,
         ObjectName::Forgotten(_) => Kind::Forgotten,
         ObjectName::Pinned(_) => Kind::Pinned,
+        ObjectName::Parity(_) => Kind::Parity,
         ObjectName::Quarantined { former, .. } => kind(former),
     }
 }

@@ -22,6 +22,7 @@ use crate::{
         last_read::LastRead,
         object::{self, OBJECT_BYTES_MAX},
         pack_check, pack_table,
+        parity::{self, ParityObject},
         reader::Reader,
         snapshots, tombstones,
     },
@@ -103,6 +104,7 @@ pub fn run(
     check.single_objects(Folder::Tombstones, Kind::Tombstone)?;
     check.single_objects(Folder::Forgotten, Kind::Forgotten)?;
     check.single_objects(Folder::Pinned, Kind::Pinned)?;
+    check.parity(depth)?;
     let bad = check.packs(depth)?;
     check.closures(&bad)?;
     check.rollback()
@@ -133,6 +135,16 @@ impl Check<'_> {
     fn index_objects(&mut self) -> Result<(), Error> {
         for listed in self.repo.env.backend.list(Folder::Index)?.objects {
             if let Err(error) = read_index_object(self.repo, &listed.name, listed.bytes) {
+                self.tell(CheckEvent::Damaged { name: listed.name, why: error.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    fn parity(&mut self, depth: Depth) -> Result<(), Error> {
+        for listed in self.repo.env.backend.list(Folder::Parity)?.objects {
+            let ObjectName::Parity(id) = listed.name else { continue };
+            if let Err(error) = parity::verify(self.repo, id, listed.bytes, depth) {
                 self.tell(CheckEvent::Damaged { name: listed.name, why: error.to_string() });
             }
         }
@@ -391,6 +403,7 @@ pub fn verify_object(repo: &Repository, name: &ObjectName) -> Result<(), Error> 
             pack_check::verify(backend, &repo.keys, *pack, backend.size(name)?)
         }
         ObjectName::Index { .. } => read_index_object(repo, name, backend.size(name)?),
+        ObjectName::Parity(id) => parity::verify(repo, *id, backend.size(name)?, Depth::Data),
         ObjectName::Descriptor { .. } | ObjectName::Ring { .. } | ObjectName::Slot { .. } => {
             let lost = keyring::lost_copies(&repo.env, &repo.opened)?;
             match lost.into_iter().next() {
@@ -438,6 +451,9 @@ pub fn open_any(repo: &Repository, name: &ObjectName) -> Result<Vec<u8>, Error> 
         ObjectName::Tombstone(id) => single(Kind::Tombstone, &id.0),
         ObjectName::Forgotten(id) => single(Kind::Forgotten, &id.0),
         ObjectName::Pinned(id) => single(Kind::Pinned, &id.0),
+        ObjectName::Parity(id) => {
+            Ok(ParityObject::read(repo, *id, backend.size(name)?)?.table.encode())
+        }
         // In the clear, or secret: the object as it is stored shows what may be shown.
         ObjectName::Descriptor { .. } | ObjectName::Slot { .. } | ObjectName::Ring { .. } => {
             Ok(backend.get(name, OBJECT_BYTES_MAX)?)

@@ -10,7 +10,7 @@ use crate::{
         Error, Repository,
         catalogue::Catalogue,
         index_object::{self, Contents, Draft, Head, IndexObjectReader},
-        object,
+        object, parity,
     },
 };
 
@@ -34,6 +34,10 @@ pub struct Published {
 
 /// Publishes the index object of a run that saw this catalogue; durable on return.
 pub fn publish(repo: &Repository, catalogue: &Catalogue, news: News) -> Result<Published, Error> {
+    if let Some(percent) = repo.parity_percent() {
+        let packs = news.packs.iter().map(|(entry, _)| (entry.pack, entry.bytes));
+        parity::protect(repo, percent, &packs.collect::<Vec<_>>())?;
+    }
     let segments = || catalogue.live().iter().filter(|head| !head.is_summary);
     let with_covers =
         |head: &Head| head.covers.iter().copied().chain([head.id]).collect::<Vec<_>>();

@@ -46,7 +46,11 @@ pub struct Opened {
 type RingBytes = (u32, ObjectId, Vec<u8>);
 
 /// Creates descriptor, ring and slots, in this order, each twice and read back.
-pub fn create(env: &Environment, credentials: &[(Credential, String)]) -> Result<Opened, Error> {
+pub fn create(
+    env: &Environment,
+    credentials: &[(Credential, String)],
+    optional_features: Vec<String>,
+) -> Result<Opened, Error> {
     let backend = env.backend.as_ref();
     let place = backend.place();
     assert!(!credentials.is_empty(), "a repository needs at least one key slot");
@@ -60,7 +64,7 @@ pub fn create(env: &Environment, credentials: &[(Credential, String)]) -> Result
         repository: RepositoryId(env.entropy.bytes32()),
         generation,
         created: env.clock.now(),
-        optional_features: Vec::new(),
+        optional_features,
         suite: Suite::ChaCha20Poly1305,
     };
     let descriptor_bytes = descriptor.encode()?;
@@ -111,6 +115,12 @@ pub fn open(backend: &dyn Backend, credential: &Credential) -> Result<Opened, Er
 }
 
 impl Opened {
+    /// The optional features of the descriptor in force.
+    pub fn features(&self) -> Vec<String> {
+        Descriptor::decode(&self.descriptor.1)
+            .map_or_else(|_| Vec::new(), |descriptor| descriptor.optional_features)
+    }
+
     /// Takes over the epochs of rings that came since. Nothing is written.
     pub fn refresh(&self, backend: &dyn Backend) -> Result<(), Error> {
         let listing = Listing::read(backend)?;

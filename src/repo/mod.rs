@@ -28,6 +28,7 @@ mod object;
 mod pack_check;
 mod pack_table;
 mod packer;
+mod parity;
 pub mod prune;
 pub mod reach;
 mod reader;
@@ -94,8 +95,23 @@ impl Repository {
     /// Creates a repository in a backend that holds none, with one key slot for each credential and
     /// its label.
     pub fn create(env: Environment, credentials: &[(Credential, String)]) -> Result<Self, Error> {
-        let opened = keyring::create(&env, credentials)?;
+        let opened = keyring::create(&env, credentials, Vec::new())?;
         Self::with_keys(env, opened)
+    }
+
+    /// Creates a repository whose packs have parity, from 1 to 100 percent of their size.
+    pub fn create_with_parity(
+        env: Environment,
+        credentials: &[(Credential, String)],
+        percent: u8,
+    ) -> Result<Self, Error> {
+        let opened = keyring::create(&env, credentials, vec![parity::feature(percent)])?;
+        Self::with_keys(env, opened)
+    }
+
+    /// How much parity packs have here, in percent; nothing if they have none.
+    pub fn parity_percent(&self) -> Option<u8> {
+        parity::percent(&self.opened.features())
     }
 
     /// Opens a repository. A wrong credential touches nothing.

@@ -9,12 +9,13 @@
 mod copies;
 mod index;
 mod packs;
+mod rebuild;
 
 use crate::{
     backend::ObjectName,
     chunk,
     id::{PackId, SnapshotId},
-    repo::{Error, Repository, check::CheckEvent, prune},
+    repo::{Error, Repository, check::CheckEvent, parity, prune},
 };
 
 /// Packs that are salvaged together, so that what is left of them shares new packs.
@@ -41,6 +42,8 @@ pub enum Step {
     RestoreCopy { name: ObjectName, why: String },
     /// Puts both copies of a record again from the copy in an index object.
     RestoreRecord { snapshot: SnapshotId, why: String },
+    /// Computes a damaged or lost pack again from its parity, bit for bit.
+    Rebuild { pack: PackId, why: String },
     /// Stores anew what still opens of a pack, and sets the pack aside.
     Salvage { pack: PackId, chunks_bad: u64, why: String },
     /// Sets aside an object that does not open and that nothing needs.
@@ -60,6 +63,8 @@ pub struct Plan {
 pub struct Outcome {
     pub copies_restored: u64,
     pub records_restored: u64,
+    /// Packs that are again what they were, by their parity.
+    pub packs_rebuilt: u64,
     /// Chunks of damaged packs that were stored anew.
     pub chunks_saved: u64,
     pub packs_indexed: u64,
@@ -102,6 +107,9 @@ impl Planner {
 
     /// Looks at what a check does not tell, and returns the plan.
     pub fn finish(mut self, repo: &Repository) -> Result<Plan, Error> {
+        if matches!(self.scope, Scope::All | Scope::Packs) {
+            rebuild::plan(repo, &mut self.steps)?;
+        }
         if matches!(self.scope, Scope::All | Scope::Index | Scope::Packs) {
             let packs = index::unnamed_packs(repo)?.len() as u64;
             self.steps.extend((packs > 0).then_some(Step::IndexPacks { packs }));
@@ -117,7 +125,9 @@ impl Scope {
             Step::IndexPacks { .. } | Step::SetAside { name: ObjectName::Index { .. }, .. } => {
                 Self::Index
             }
-            Step::Salvage { .. } => Self::Packs,
+            Step::Salvage { .. }
+            | Step::Rebuild { .. }
+            | Step::SetAside { name: ObjectName::Parity(_), .. } => Self::Packs,
             Step::RestoreRecord { .. } | Step::SetAside { .. } => Self::Snapshots,
             Step::RestoreCopy { name, .. } => match name {
                 ObjectName::Snapshot(_) | ObjectName::Pending(_) => Self::Snapshots,
@@ -138,7 +148,7 @@ impl Step {
             Self::RestoreRecord { .. } => 1,
             Self::SetAside { name: ObjectName::Index { .. }, .. } => 5,
             Self::SetAside { .. } => 2,
-            Self::Salvage { .. } => 3,
+            Self::Rebuild { .. } | Self::Salvage { .. } => 3,
             Self::IndexPacks { .. } => 4,
         }
     }
@@ -148,7 +158,9 @@ impl Step {
         match self {
             Self::RestoreCopy { name, .. } | Self::SetAside { name, .. } => name.to_string(),
             Self::RestoreRecord { snapshot, .. } => ObjectName::Snapshot(*snapshot).to_string(),
-            Self::Salvage { pack, .. } => ObjectName::Pack(*pack).to_string(),
+            Self::Rebuild { pack, .. } | Self::Salvage { pack, .. } => {
+                ObjectName::Pack(*pack).to_string()
+            }
             Self::IndexPacks { .. } => "index".to_owned(),
         }
     }
@@ -185,6 +197,9 @@ pub fn execute(
             }
         }
     }
+    if let Err(error) = parity::tidy(repo) {
+        outcome.left.push(("parity".to_owned(), with_causes(&error)));
+    }
     repo.forget_catalogue();
     Ok(outcome)
 }
@@ -195,6 +210,7 @@ fn carry_out(repo: &Repository, steps: &[Step], outcome: &mut Outcome) -> Result
     match step {
         Step::RestoreCopy { name, .. } => copies::restore_copy(repo, name, outcome),
         Step::RestoreRecord { snapshot, .. } => copies::restore_record(repo, *snapshot, outcome),
+        Step::Rebuild { pack, .. } => rebuild::rebuild(repo, *pack, outcome),
         Step::Salvage { .. } => {
             let packs = steps.iter().filter_map(|step| match step {
                 Step::Salvage { pack, .. } => Some(*pack),
@@ -210,8 +226,15 @@ fn carry_out(repo: &Repository, steps: &[Step], outcome: &mut Outcome) -> Result
     }
 }
 
+/// Sets aside what does not come back, and leaves word of it for deleters.
 fn set_aside(repo: &Repository, name: &ObjectName, outcome: &mut Outcome) -> Result<(), Error> {
     prune::explain_removal(repo, name)?;
+    make_way(repo, name, outcome)
+}
+
+/// Sets aside what stands in the way of the same object, whole: nothing is gone for good, and no
+/// deleter may be told that it is.
+fn make_way(repo: &Repository, name: &ObjectName, outcome: &mut Outcome) -> Result<(), Error> {
     let moved = repo.env.backend.set_aside(name)?;
     outcome.set_aside.extend(moved.map(|_| name.clone()));
     Ok(())

@@ -39,6 +39,14 @@ fn parse_named_path(text: &OsStr) -> Result<NamedPath, String> {
     Ok(NamedPath { name: name.into_owned(), path })
 }
 
+/// Reads `10%` or `10`.
+pub(super) fn percent() -> impl TypedValueParser<Value = u8> {
+    StringValueParser::new().try_map(|text| {
+        let percent = text.strip_suffix('%').unwrap_or(&text).parse().ok();
+        percent.filter(|percent| (1..=100).contains(percent)).ok_or("write it as 10%")
+    })
+}
+
 /// Reads `30s`, `10m`, `2h`.
 pub(super) fn duration() -> impl TypedValueParser<Value = Duration> {
     StringValueParser::new().try_map(|text| {

@@ -33,10 +33,15 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<Done, Error> {
         let environment = context.machine.create(&place, &config.state_root)?;
         let credentials: Vec<_> =
             slots.iter().map(|slot| (slot.credential.clone(), slot.label.to_owned())).collect();
-        let repository = Repository::create(environment, &credentials)?;
+        let repository = match args.parity {
+            None => Repository::create(environment, &credentials)?,
+            Some(percent) => Repository::create_with_parity(environment, &credentials, percent)?,
+        };
         let id = repository.id().to_string();
         tell(context, &config, &id, &slots);
-        let mut done = Done::new(ExitCode::Done).figure("slots", slots.len());
+        let mut done = Done::new(ExitCode::Done)
+            .figure("slots", slots.len())
+            .figure("parity_percent", args.parity);
         done.repository_id = Some(id);
         Ok(done)
     })

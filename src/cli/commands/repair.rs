@@ -84,6 +84,7 @@ fn figures(outcome: &Outcome, left: &Report) -> Done {
         .figure("executed", true)
         .figure("copies_restored", outcome.copies_restored)
         .figure("records_restored", outcome.records_restored)
+        .figure("packs_rebuilt", outcome.packs_rebuilt)
         .figure("chunks_saved", outcome.chunks_saved)
         .figure("packs_indexed", outcome.packs_indexed)
         .figure("set_aside", outcome.set_aside.len())
@@ -101,6 +102,9 @@ fn words(step: &Step) -> (&'static str, String, &str) {
         }
         Step::RestoreRecord { why, .. } => {
             ("restore-record", "put again from the index, if that has it".to_owned(), why)
+        }
+        Step::Rebuild { why, .. } => {
+            ("rebuild", "compute it again from its parity".to_owned(), why)
         }
         Step::Salvage { chunks_bad, why, .. } => {
             let bad = text::counted(*chunks_bad, "chunk");
@@ -151,6 +155,7 @@ fn tell(context: &Context, repository: &Repository, outcome: &Outcome, left: &Re
     let place = repository.environment().backend.place();
     let lines = [
         (outcome.copies_restored + outcome.records_restored, "object", "put again"),
+        (outcome.packs_rebuilt, "pack", "computed again from parity"),
         (outcome.chunks_saved, "chunk", "of damaged packs stored anew"),
         (outcome.packs_indexed, "pack", "added to the index"),
         (outcome.set_aside.len() as u64, "object", "moved to quarantine/"),

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use crate::{
     limits::MIB,
-    repo::{Error, Repository, commit},
+    repo::{Error, Repository, commit, parity},
 };
 
 use condemn::Condemnation;
@@ -210,6 +210,7 @@ fn work(
     (report.snapshots_removed, report.rescinded) = (deleted.snapshots, deleted.rescinded);
     drop(survey);
     fold::fold(repo, &trash, &mut report)?;
+    parity::tidy(repo)?;
     Ok(report)
 }
 

@@ -11,7 +11,7 @@ use crate::{
         index_object::IndexObjectReader,
         keyring,
         object::{self, OBJECT_BYTES_MAX},
-        repair::{Outcome, set_aside},
+        repair::{Outcome, make_way, set_aside},
         snapshots,
     },
 };
@@ -65,7 +65,7 @@ fn replace(
         // By a run that finished it meanwhile.
         Ok(found) if found == bytes => return Ok(()),
         // Also if it is missing: the name may be there without content.
-        _ => set_aside(repo, name, outcome)?,
+        _ => make_way(repo, name, outcome)?,
     }
     object::put_same(repo.env.backend.as_ref(), name, bytes)
 }
