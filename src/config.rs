@@ -16,7 +16,11 @@ mod suggest;
 mod validate;
 mod variables;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
@@ -75,6 +79,10 @@ pub struct Config {
     /// What is run around a restore in place.
     pub hooks: Hooks,
     pub retention: Retention,
+    /// What must hold after a restore: the database set, or the first, and a query.
+    pub assertions: Vec<(Option<String>, String)>,
+    /// How often sets are to be saved, by name, as far as the configuration says so.
+    pub intervals: BTreeMap<String, Duration>,
     /// In the order of the file.
     pub mirrors: Vec<Mirror>,
     /// Settings that are understood and kept, but not acted on yet.
@@ -120,6 +128,8 @@ impl Config {
             user_version: document.settings.app.as_ref().and_then(|app| app.user_version),
             hooks: valid.hooks,
             retention: valid.retention,
+            assertions: valid.assertions,
+            intervals: valid.intervals,
             mirrors: valid.mirrors,
             inactive: document.inactive(),
             file,

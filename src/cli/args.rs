@@ -8,6 +8,7 @@ mod forget;
 mod key;
 mod mirror;
 mod past;
+mod proof;
 mod prune;
 mod repair;
 mod restore;
@@ -30,6 +31,7 @@ pub use mirror::{
 #[cfg(feature = "mount")]
 pub use past::MountArgs;
 pub use past::{FindArgs, GrowthArgs, HistoryArgs, SchemaArgs, SqlArgs, TablesArgs};
+pub use proof::{DrillArgs, GuardArgs, RestoresArgs};
 pub use prune::PruneArgs;
 pub use repair::{RepairArg, RepairArgs};
 pub use restore::{InPlaceArgs, OverwriteArg, RestoreArgs, UndoArgs};
@@ -62,7 +64,7 @@ SNAP:PART/PATH names something inside.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but incomplete, 10 no
 repository, 11 in use, 12 wrong key, 13 no space, 14 unreachable, 15 needs an
-answer, 30 check found damage, 130 Ctrl-C, 143 SIGTERM.";
+answer, 20 and 21 status is not safe, 30 check found damage, 130 Ctrl-C, 143 SIGTERM.";
 
 /// Every hour of a small business's application, encrypted, deduplicated, and proven restorable.
 #[derive(Debug, Parser)]
@@ -166,6 +168,14 @@ pub enum Command {
     Pin(PinArgs),
     /// Take the pins of a snapshot away
     Unpin(UnpinArgs),
+    /// List what was brought out of the repository: who, from what, to where
+    Restores(RestoresArgs),
+    /// Run a command, such as a migration, and take back what it did if it fails
+    Guard(GuardArgs),
+    /// Prove that a restore works, into a scratch folder
+    Drill(DrillArgs),
+    /// Say in one sentence whether everything is safe; exit code 20 or 21 if not
+    Status,
     /// Verify the repository; exit code 30 if anything is damaged
     Check(CheckArgs),
     /// Remove what no snapshot needs, beside backups that go on
@@ -350,6 +360,10 @@ impl Command {
             Self::Undelete(_) => "undelete",
             Self::Pin(_) => "pin",
             Self::Unpin(_) => "unpin",
+            Self::Restores(_) => "restores",
+            Self::Guard(_) => "guard",
+            Self::Drill(_) => "drill",
+            Self::Status => "status",
             Self::Check(_) => "check",
             Self::Prune(_) => "prune",
             Self::Repair(_) => "repair",
@@ -390,6 +404,8 @@ impl Command {
                 | Self::Unpin(_)
                 | Self::Export(_)
                 | Self::Import(_)
+                | Self::Guard(_)
+                | Self::Drill(_)
                 | Self::Check(_)
                 | Self::Prune(_)
                 | Self::Repair(_)

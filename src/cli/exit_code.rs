@@ -21,6 +21,10 @@ pub enum ExitCode {
     Unreachable = 14,
     /// A person has to answer, and there is no terminal.
     NeedsAnswer = 15,
+    /// `status`: safe, but.
+    NeedsAttention = 20,
+    /// `status`: at risk, or not protected yet.
+    AtRisk = 21,
     /// `check` found damage.
     Damage = 30,
     Interrupted = 130,
@@ -28,7 +32,7 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -40,6 +44,8 @@ impl ExitCode {
         Self::NoSpace,
         Self::Unreachable,
         Self::NeedsAnswer,
+        Self::NeedsAttention,
+        Self::AtRisk,
         Self::Damage,
         Self::Interrupted,
         Self::Terminated,
@@ -64,7 +70,9 @@ impl ExitCode {
             Self::NoSpace => "no space",
             Self::Unreachable => "the place of the repository cannot be reached",
             Self::NeedsAnswer => "needs an answer, and there is no terminal to ask on",
-            Self::Damage => "check found damage",
+            Self::NeedsAttention => "status: safe, but something needs attention",
+            Self::AtRisk => "status: at risk, or not protected yet",
+            Self::Damage => "check found damage, or a drill failed",
             Self::Interrupted => "stopped by Ctrl-C",
             Self::Terminated => "stopped by SIGTERM",
         }
@@ -85,6 +93,6 @@ mod tests {
     fn the_numbers_are_those_that_scripts_rely_on() {
         let numbers = ExitCode::ALL.map(ExitCode::number);
 
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 30, 130, 143]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 20, 21, 30, 130, 143]);
     }
 }

@@ -36,6 +36,7 @@ pub(super) struct Settings {
     pub repository: Repository,
     pub app: Option<App>,
     pub hooks: Option<Hooks>,
+    pub drill: Option<Drill>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub database: Vec<Database>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -92,6 +93,22 @@ pub(super) struct App {
     pub version_command: Option<Command>,
     /// The `user_version` of the databases that the installed application understands.
     pub user_version: Option<i64>,
+}
+
+/// What must hold after a restore.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Drill {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assert: Vec<Assertion>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Assertion {
+    /// The set that is asked; the first database if absent.
+    pub database: Option<Spanned<String>>,
+    pub sql: String,
 }
 
 /// What is run around a restore in place.

@@ -1,6 +1,10 @@
 //! What the settings mean, and whether they can be meant.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 use toml::Spanned;
@@ -8,7 +12,7 @@ use toml::Spanned;
 use crate::{
     config::{
         CredentialSource, Error, Mirror, Place, Variables,
-        file::{App, Command, Database, Document, Files, Size},
+        file::{App, Assertion, Command, Database, Document, Files, Size},
         mirror, resolve,
         retention::{self, Retention},
         size::parse_bytes,
@@ -30,6 +34,8 @@ pub(super) struct Valid {
     pub retention: Retention,
     pub mirrors: Vec<Mirror>,
     pub hooks: Hooks,
+    pub assertions: Vec<(Option<String>, String)>,
+    pub intervals: BTreeMap<String, Duration>,
 }
 
 /// What a file says about the credential.
@@ -77,7 +83,43 @@ pub(super) fn document(
         retention: retention::retention(document)?,
         mirrors: mirror::all(document, file, variables)?,
         hooks: hooks(document)?,
+        assertions: assertions(document)?,
+        intervals: intervals(document),
     })
+}
+
+/// What must hold after a restore, and of which database.
+fn assertions(document: &Document) -> Result<Vec<(Option<String>, String)>, Error> {
+    let Some(drill) = &document.settings.drill else { return Ok(Vec::new()) };
+    let databases = &document.settings.database;
+    let known = |name: &str| databases.iter().any(|database| database.name.get_ref() == name);
+    let assertion = |written: &Assertion| match &written.database {
+        Some(name) if !known(name.get_ref()) => {
+            let message = format!("no [[database]] is named `{}`", name.get_ref());
+            Err(document.invalid(name.span(), message))
+        }
+        name => Ok((name.as_ref().map(|name| name.get_ref().clone()), written.sql.clone())),
+    };
+    drill.assert.iter().map(assertion).collect()
+}
+
+/// How often the sets are to be saved, as far as they say so.
+fn intervals(document: &Document) -> BTreeMap<String, Duration> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let every = |text: &Option<String>| {
+        let signed: Option<jiff::SignedDuration> = text.as_ref()?.parse().ok();
+        signed.and_then(|signed| Duration::try_from(signed).ok())
+    };
+    let databases = document.settings.database.iter().map(|set| {
+        let daily = set.full_at.as_ref().map(|_| DAY);
+        (set.name.get_ref(), every(&set.every).or(daily))
+    });
+    let files = document.settings.files.iter().map(|set| {
+        let weekly = set.weekly_at.as_ref().map(|_| 7 * DAY);
+        (set.name.get_ref(), every(&set.every).or(weekly))
+    });
+    let known = databases.chain(files);
+    known.filter_map(|(name, interval)| Some((name.clone(), interval?))).collect()
 }
 
 /// A hook that does not end must not leave the application stopped for good.

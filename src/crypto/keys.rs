@@ -32,6 +32,8 @@ pub fn first_ring(entropy: &dyn Entropy, descriptor_hash: [u8; 32]) -> Ring {
 }
 
 const LOCAL_SECRETS_CONTEXT: &str = "stillpoint 2026 v1 local secrets";
+/// Context of the key that seals the results of drills.
+const CERTIFICATE_CONTEXT: &str = "stillpoint 2026 v1 drill certificates";
 
 /// All keys of an opened repository.
 ///
@@ -134,6 +136,12 @@ impl Keys {
     pub fn local_secrets(&self) -> Secret32 {
         let key = blake3::derive_key(LOCAL_SECRETS_CONTEXT, self.identity.expose());
         Secret32::new(key)
+    }
+
+    /// Returns the seal of a result that stays on this machine.
+    pub fn certificate_mac(&self, result: &[u8]) -> [u8; 32] {
+        let key = blake3::derive_key(CERTIFICATE_CONTEXT, self.identity.expose());
+        *blake3::keyed_hash(&key, result).as_bytes()
     }
 
     /// The epoch that seals new objects.

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod check;
 pub mod diff;
 pub mod doctor;
+pub mod drill;
 pub mod dump;
 pub mod event;
 pub mod find;
@@ -33,6 +34,7 @@ pub mod set;
 pub mod stats;
 pub mod upkeep;
 pub mod unpack;
+pub mod status;
 pub mod words;
 
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use std::{io::Read, time::Duration};
 use serde_json::Value;
 use shop::{Shop, holds};
 
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 37] = [
     "init",
     "backup",
     "snapshots",
@@ -34,6 +34,10 @@ const COMMANDS: [&str; 33] = [
     "undelete",
     "pin",
     "unpin",
+    "restores",
+    "guard",
+    "drill",
+    "status",
     "check",
     "rebuild-index",
     "export",

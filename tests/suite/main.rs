@@ -66,10 +66,13 @@ mod power_cuts;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod prune;
 #[cfg(test)]
-mod repairs;
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod proof;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod restore_again;
+#[cfg(test)]
+mod repairs;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod scene;

@@ -5,6 +5,7 @@ mod check;
 mod child;
 mod diff;
 mod doctor;
+mod drill;
 mod dump;
 mod find;
 mod forget;
@@ -12,6 +13,7 @@ mod growth;
 mod history;
 mod export;
 mod import;
+mod guard;
 mod init;
 mod key;
 mod live;
@@ -26,11 +28,13 @@ mod prune;
 mod rebuild_index;
 mod repair;
 mod restore;
+mod restores;
 mod runs;
 mod schema;
 mod snapshots;
 mod sql;
 mod stats;
+mod status;
 mod tables;
 mod undo;
 mod version;
@@ -45,6 +49,10 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
         Command::Restore(args) if args.live => live::run(context, &args),
         Command::Restore(args) => restore::run(context, &args),
         Command::Undo(args) => undo::run(context, &args),
+        Command::Restores(args) => restores::run(context, &args),
+        Command::Guard(args) => guard::run(context, &args),
+        Command::Drill(args) => drill::run(context, &args),
+        Command::Status => status::run(context),
         Command::Snapshots(args) => snapshots::run(context, &args),
         Command::Ls(args) => ls::run(context, &args),
         Command::Dump(args) => dump::run(context, &args),

@@ -38,7 +38,8 @@ pub fn run(context: &Context, args: &RestoreArgs) -> Result<Done, Error> {
     if args.dry_run {
         return unrecorded(context, work);
     }
-    let items = vec![args.snap.to_string_lossy().into_owned()];
+    let target = args.target.clone().unwrap_or_default().display().to_string();
+    let items = vec![args.snap.to_string_lossy().into_owned(), target];
     recorded(context, &config, Start { items, ..Start::default() }, work)
 }
 

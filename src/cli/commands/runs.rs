@@ -71,7 +71,7 @@ pub fn run(context: &Context, args: &RunsArgs) -> Result<Done, Error> {
     Ok(ExitCode::Done.into())
 }
 
-fn read(context: &Context, config: &Config) -> Result<Vec<RunRecord>, Error> {
+pub fn read(context: &Context, config: &Config) -> Result<Vec<RunRecord>, Error> {
     let failed = |source| Error::StateFolder { path: config.state_root.clone(), source };
     let disk = Arc::clone(&context.machine.disk);
     match RunFolder::open_existing(disk, &config.state_root).map_err(failed)? {
@@ -114,7 +114,7 @@ fn wire(record: &RunRecord, config: &Config) -> Wire {
     }
 }
 
-const fn state(state: &RunState) -> &'static str {
+pub const fn state(state: &RunState) -> &'static str {
     match state {
         RunState::Running => "running",
         RunState::Interrupted => "interrupted",
