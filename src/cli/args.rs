@@ -34,7 +34,7 @@ pub use past::{FindArgs, GrowthArgs, HistoryArgs, SchemaArgs, SqlArgs, TablesArg
 pub use proof::{DrillArgs, GuardArgs, RestoresArgs};
 pub use prune::PruneArgs;
 pub use repair::{RepairArg, RepairArgs};
-pub use restore::{InPlaceArgs, OverwriteArg, RestoreArgs, UndoArgs};
+pub use restore::{InPlaceArgs, IntoArg, ModeArg, OverwriteArg, RestoreArgs, UndoArgs};
 pub use values::NamedPath;
 
 use crate::config::Flags;

@@ -210,6 +210,7 @@ fn wrapped<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError 
             ops::Error::Unpack(error) => Some(error),
             ops::Error::Key(error) => Some(error),
             ops::Error::Live(error) => Some(error),
+            ops::Error::Rows(error) => Some(error),
             ops::Error::Restore(error) => Some(error),
             ops::Error::Tree(tree::Error::Chunk(error)) => Some(error),
             ops::Error::Tree(tree::Error::Format(error)) => Some(error),

@@ -28,6 +28,7 @@ pub mod proof;
 pub mod prune;
 pub mod repair;
 pub mod restore;
+pub mod rows;
 pub mod retention;
 pub mod run_record;
 pub mod set;
@@ -80,6 +81,8 @@ pub enum Error {
     Key(#[from] keys::Error),
     #[error(transparent)]
     Live(#[from] live::Error),
+    #[error(transparent)]
+    Rows(#[from] rows::Error),
     /// Refused before anything was written.
     #[error("{place} has {free_bytes} bytes free, {needed_bytes} are needed")]
     NoSpace { place: String, needed_bytes: u64, free_bytes: u64 },

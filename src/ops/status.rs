@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::{
     clock::UnixNanos,
     format::record::{Outcome, PartKind},
-    ops::words::duration,
+    ops::words::counted,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -167,10 +167,10 @@ fn of_set(view: &View, set: &SetView) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let (age, interval) = (age(view, newest.created), interval(set));
     if age > interval * 3 {
-        let what = format!("{} was last saved {} ago", set.name, duration(age));
+        let what = format!("{} was last saved {} ago", set.name, roughly(age));
         reasons.push(reason(Verdict::AtRisk, what));
     } else if age > interval * 5 / 4 {
-        let what = format!("{} is late: last saved {} ago", set.name, duration(age));
+        let what = format!("{} is late: last saved {} ago", set.name, roughly(age));
         reasons.push(reason(Verdict::SafeBut, what));
     }
     match newest.outcome {
@@ -214,7 +214,7 @@ fn loss(view: &View, exposure: Option<Duration>) -> String {
     match exposure {
         Some(exposure) => format!(
             "If this machine died now you would lose at most {} of work.",
-            duration(exposure)
+            roughly(exposure)
         ),
         None if view.elsewhere == Elsewhere::Nowhere => {
             "If this machine died now, with its disks, you would lose everything.".to_owned()
@@ -226,10 +226,21 @@ fn loss(view: &View, exposure: Option<Duration>) -> String {
 fn proof(view: &View) -> String {
     match view.drill {
         Some((began, true)) => {
-            format!("A restore was last proven {} ago.", duration(age(view, began)))
+            format!("A restore was last proven {} ago.", roughly(age(view, began)))
         }
-        Some((began, false)) => format!("A restore failed {} ago.", duration(age(view, began))),
+        Some((began, false)) => format!("A restore failed {} ago.", roughly(age(view, began))),
         None => "A restore was never proven.".to_owned(),
+    }
+}
+
+/// No finer than what a person acts on.
+fn roughly(time: Duration) -> String {
+    let minutes = time.as_secs() / 60;
+    match minutes {
+        0..2 => "a minute".to_owned(),
+        2..120 => counted(minutes, "minute"),
+        120..2880 => counted(minutes / 60, "hour"),
+        _ => counted(minutes / 1440, "day"),
     }
 }
 

@@ -257,3 +257,34 @@ fn there_is_nothing_to_undo_where_nothing_was_done() {
     assert_eq!(refused.code, Some(1));
     assert!(refused.err.contains("there is no restore in place to undo"), "{}", refused.err);
 }
+
+#[test]
+fn deleted_rows_come_back_while_the_shop_is_open() {
+    let shop = Shop::open();
+    let _ = shop.back_up(&[]);
+    let till = Connection::open(shop.path("pos.db")).unwrap();
+    till.execute_batch("DELETE FROM sales WHERE id BETWEEN 11 AND 30").unwrap();
+    let rows_back = |more: &[&str]| {
+        let words = ["restore", "latest:pos", "--table", "sales", "--where", "id <= 20"];
+        shop.run(words.iter().chain(more).copied())
+    };
+
+    let asked = rows_back(&[]);
+    let done = rows_back(&["--yes", "--json"]);
+
+    assert_eq!(asked.code, Some(15), "{}", asked.err);
+    assert!(asked.out.contains("+10 rows, 10 alike"), "{}", asked.out);
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert_eq!(done.summary()["rows_added"], 10);
+    assert_eq!(rows(&shop), 90);
+    let snapshots = shop.data(&["snapshots"]);
+    let safety = snapshots.as_array().unwrap().last().unwrap();
+    assert_eq!((&safety["id"], &safety["trigger"]), (&done.summary()["safety"], &"safety".into()));
+
+    let part = shop.path("part.db");
+    let into = rows_back(&["--yes", "--into", part.to_str().unwrap()]);
+    assert_eq!(into.code, Some(0), "{}", into.err);
+    let part = Connection::open(part).unwrap();
+    let count: i64 = part.query_row("SELECT count(*) FROM sales", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 20);
+}

@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 
 use crate::cli::confirm::Said;
 
@@ -14,18 +17,37 @@ use crate::cli::confirm::Said;
                         do, stops the application by the hook before_restore, makes sure that \
                         nobody has the database open, saves what is there now (stillpoint undo \
                         brings it back), and starts the application by the hook after_restore. \
-                        Any failure takes all of it back."
+                        Any failure takes all of it back.\n\n\
+                  With --table rows of a past database come back into the present one, in one \
+                        transaction, while the application runs."
 )]
 pub struct RestoreArgs {
     /// SNAP, SNAP:PART or SNAP:PART/PATH; or the FILE.zip of an export, without a repository
     #[arg(value_name = "SNAP")]
     pub snap: OsString,
     /// Folder to restore into
-    #[arg(short, long, value_name = "DIR", required_unless_present_any = ["live"])]
+    #[arg(short, long, value_name = "DIR", required_unless_present_any = ["live", "table"])]
     pub target: Option<PathBuf>,
     /// Restore in place: every part to where it came from
     #[arg(long, conflicts_with_all = ["target", "include", "exclude", "overwrite"])]
     pub live: bool,
+    /// Bring back rows of these tables
+    #[arg(
+        long,
+        value_name = "TABLE",
+        value_delimiter = ',',
+        conflicts_with_all = ["target", "live", "part", "include", "exclude", "overwrite", "delete"]
+    )]
+    pub table: Vec<String>,
+    /// Only rows for which this SQL expression is true in the past
+    #[arg(long = "where", value_name = "SQL", requires = "table")]
+    pub filter: Option<String>,
+    /// Where rows go: `live` is the database that they came from, FILE is made
+    #[arg(long, value_name = "live|FILE", default_value = "live", value_parser = into_arg())]
+    pub into: IntoArg,
+    /// What to do with rows that are already there
+    #[arg(long, value_enum, default_value_t = ModeArg::Missing)]
+    pub mode: ModeArg,
     #[command(flatten)]
     pub in_place: InPlaceArgs,
     /// Restore only this part; may be repeated
@@ -55,6 +77,30 @@ pub struct RestoreArgs {
     /// Say what would change, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+}
+
+/// Where rows go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntoArg {
+    Live,
+    File(PathBuf),
+}
+
+fn into_arg() -> impl TypedValueParser<Value = IntoArg> {
+    OsStringValueParser::new().map(|text| match text.to_str() {
+        Some("live") => IntoArg::Live,
+        _ => IntoArg::File(text.into()),
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// Add rows that are missing
+    Missing,
+    /// Replace the table, or the rows that --where chooses
+    Replace,
+    /// Put all rows into a new table TABLE_restored
+    Beside,
 }
 
 /// What every command takes that changes things where they are.

@@ -154,6 +154,12 @@ pub fn safety(
     })
 }
 
+/// The set of a part: that of the configuration, or what its record tells.
+pub fn set_of(config: &Config, at: &PartAt<'_>) -> Set {
+    let known = config.sets.iter().find(|set| set.name == at.part.name);
+    known.cloned().unwrap_or_else(|| recorded_set(at))
+}
+
 /// The set that a part was made of, as far as its record tells.
 fn recorded_set(at: &PartAt<'_>) -> Set {
     let paths = || at.part.sources.iter().map(|path| OsString::from_vec(path.clone()));

@@ -28,6 +28,7 @@ mod prune;
 mod rebuild_index;
 mod repair;
 mod restore;
+mod restore_rows;
 mod restores;
 mod runs;
 mod schema;
@@ -47,6 +48,7 @@ pub fn run(context: &Context, command: Command) -> Result<Done, Error> {
         Command::Init(args) => init::run(context, &args),
         Command::Backup(args) => backup::run(context, args),
         Command::Restore(args) if args.live => live::run(context, &args),
+        Command::Restore(args) if !args.table.is_empty() => restore_rows::run(context, &args),
         Command::Restore(args) => restore::run(context, &args),
         Command::Undo(args) => undo::run(context, &args),
         Command::Restores(args) => restores::run(context, &args),

@@ -6,6 +6,7 @@ mod live;
 mod mirror;
 mod past;
 mod place;
+mod rows;
 mod set_up;
 
 use std::{error::Error as StdError, io};
@@ -181,6 +182,7 @@ fn ops_entry(error: &ops::Error) -> Entry {
         ops::Error::TooManyFiles { .. } => Entry::new("SP0716", ExitCode::Failed)
             .effect("nothing was written")
             .command("export one part at a time", "--part NAME"),
+        ops::Error::Rows(error) => rows::entry(error),
         ops::Error::Tree(tree::Error::Chunk(error)) => chunk_entry(error),
         ops::Error::Image(error) => image_entry(error),
         ops::Error::Tree(_) => corrupt_entry(),

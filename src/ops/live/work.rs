@@ -11,6 +11,7 @@ use crate::{
     ops::{
         self, backup,
         event::{Event, Observer, Phase},
+        forget,
         live::{
             Error, Goal, Report, Request, STAGING_PREFIX,
             hook::{Runner, Stops},
@@ -28,6 +29,9 @@ use crate::{
     repo::{Repository, Snapshot},
     source::sqlite::ExclusiveLocks,
 };
+
+/// No rule removes a safety snapshot within seven days.
+const SAFETY_KEPT_NANOS: i64 = 7 * 24 * 3600 * 1_000_000_000;
 
 /// A live restore under way.
 pub struct Work<'a> {
@@ -162,6 +166,9 @@ impl<'a> Work<'a> {
         }
         let snapshot = report.snapshot.ok_or_else(|| not_saved("anything"))?;
         self.refuse_gaps(&snapshot)?;
+        let until = self.repo.environment().clock.now().saturating_add(SAFETY_KEPT_NANOS);
+        let pinned = ("what was there before a restore in place", Some(until));
+        forget::pin(self.repo, snapshot.id, pinned, self.observer)?;
         self.journal.safety = Some(snapshot.id.to_string());
         self.journal.saved = snapshot.record.parts.iter().map(|part| part.name.clone()).collect();
         self.note()?;
