@@ -70,9 +70,8 @@ pub fn tidy(repo: &Repository) -> Result<(), Error> {
     let mut covered = HashSet::new();
     for object in objects(repo)? {
         let members = || object.table.packs.iter().map(|(pack, _)| *pack);
-        let is_gone = |pack: PackId| {
-            !is_there(&catalogue, &pack) && catalogue.condemned().contains(&pack)
-        };
+        let is_gone =
+            |pack: PackId| !is_there(&catalogue, &pack) && catalogue.condemned().contains(&pack);
         if members().any(is_gone) {
             repo.env.backend.delete(&ObjectName::Parity(object.id))?;
         } else {

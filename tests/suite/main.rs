@@ -16,8 +16,10 @@ mod damage;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod drive;
 #[cfg(test)]
-mod fake_drive;
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod export;
+#[cfg(test)]
+mod fake_drive;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
@@ -49,6 +51,8 @@ mod live_faults;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod live_restore;
 #[cfg(test)]
+mod marks;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod mirror_faults;
 #[cfg(test)]
@@ -64,23 +68,21 @@ mod past;
 mod power_cuts;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
-mod prune;
-#[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod proof;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
-mod restore_again;
+mod prune;
 #[cfg(test)]
 mod repairs;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod restore_again;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod scene;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod shop;
-#[cfg(test)]
-mod marks;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

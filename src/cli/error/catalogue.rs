@@ -11,7 +11,7 @@ mod set_up;
 
 use std::{error::Error as StdError, io};
 
-use super::{Error, Explanation, Help, causes, find};
+use super::{Error, Explanation, Help, causes, chain, find};
 use crate::{
     backend, chunk,
     cli::{exit_code::ExitCode, text},
@@ -399,13 +399,15 @@ fn spot(error: &Error) -> Option<(config::Spot, String)> {
 }
 
 fn is_stopped(error: &Error) -> bool {
-    let error: &(dyn StdError + 'static) = error;
-    matches!(find(error), Some(Error::Stopped))
-        || matches!(find(error), Some(ops::Error::Stopped))
-        || matches!(find(error), Some(ops::Error::Past(ops::past::Error::Stopped)))
-        || matches!(find(error), Some(repo::Error::Stopped))
-        || matches!(find(error), Some(files::Error::Stopped))
-        || matches!(find(error), Some(chunk::Error::Stopped))
+    // An error may wrap another one of its own type: what was taken back has its cause.
+    chain(error).any(|error| {
+        matches!(error.downcast_ref(), Some(Error::Stopped))
+            || matches!(error.downcast_ref(), Some(ops::Error::Stopped))
+            || matches!(error.downcast_ref(), Some(ops::Error::Past(ops::past::Error::Stopped)))
+            || matches!(error.downcast_ref(), Some(repo::Error::Stopped))
+            || matches!(error.downcast_ref(), Some(files::Error::Stopped))
+            || matches!(error.downcast_ref(), Some(chunk::Error::Stopped))
+    })
 }
 
 fn is_full(error: &Error) -> bool {
