@@ -9,7 +9,7 @@ mod place;
 mod rows;
 mod set_up;
 
-use std::{error::Error as StdError, io};
+use std::io;
 
 use super::{Error, Explanation, Help, causes, chain, find};
 use crate::{

@@ -101,12 +101,15 @@ fn add(
     Ok(present.execute(&sql, [])? as u64)
 }
 
+/// Names of columns, and values of rows in them.
+type Keys = (Vec<String>, Vec<Vec<Value>>);
+
 /// The keys of parents that are neither there nor coming, and the columns that they are of.
 fn needed(
     present: &Connection,
     (child, parent): (&Loaded, &Loaded),
     reference: &Reference,
-) -> Result<Option<(Vec<String>, Vec<Vec<Value>>)>, Error> {
+) -> Result<Option<Keys>, Error> {
     let key = parent.past.key();
     let mut from = Vec::new();
     let mut to = Vec::new();

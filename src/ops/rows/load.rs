@@ -192,7 +192,7 @@ impl Loaded {
         let triggers = triggers.query_map([&self.past.name], |row| row.get(0))?;
         Ok(TableReport {
             table: self.past.name.clone(),
-            into: self.into_name(),
+            into: self.target_name(),
             reason: self.reason.clone(),
             past_rows,
             same,
@@ -207,7 +207,7 @@ impl Loaded {
     }
 
     /// The table that the rows come into.
-    pub fn into_name(&self) -> String {
+    pub fn target_name(&self) -> String {
         match self.mode {
             Mode::Beside => format!("{}_restored", self.past.name),
             Mode::Missing | Mode::Replace => self.past.name.clone(),

@@ -13,7 +13,7 @@ use crate::ops::past::{PastDatabase, names::quoted};
 pub fn all(past: &PastDatabase, present: &Connection, loaded: &[Loaded]) -> Result<(), Error> {
     let before = orphans(present)?;
     for one in loaded {
-        let table = quoted(&one.into_name());
+        let table = quoted(&one.target_name());
         match (one.mode, &one.present) {
             (Mode::Beside, _) => make_beside(present, one)?,
             (_, None) => make_again(past, present, one)?,
@@ -75,7 +75,7 @@ fn remove(present: &Connection, one: &Loaded) -> Result<(), Error> {
 
 /// A table for what is put beside: its columns as they were declared, and no rule.
 fn make_beside(present: &Connection, one: &Loaded) -> Result<(), Error> {
-    let name = one.into_name();
+    let name = one.target_name();
     if Shape::read(present, &name)?.is_some() {
         return Err(Error::Taken { table: name });
     }
