@@ -239,7 +239,7 @@ impl Backend for Cached {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), Error> {
-        let _ = self.disk.remove_file(&self.dir, &whole_file(name));
+        self.distrust(name);
         self.changed(self.inner.delete(name))
     }
 

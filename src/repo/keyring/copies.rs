@@ -116,18 +116,30 @@ fn lost_slot_copies(
 ) -> Vec<(ObjectName, String)> {
     let repository = &opened.keys.repository;
     let mut lost = Vec::new();
+    let (mut ours, mut others) = (0, Vec::new());
     for copy in Copy::BOTH {
         let name = ObjectName::Slot { id, copy };
         let proven = backend.get(&name, OBJECT_BYTES_MAX).map_err(Error::from).and_then(|bytes| {
             match object::repository_of(&bytes)? {
                 // The remains of an init that was interrupted.
-                other if other != *repository => Ok(()),
-                _ => Ok(slot::prove(&bytes, repository, &id, &opened.master).map(drop)?),
+                other if other != *repository => {
+                    others.push(name.clone());
+                    Ok(())
+                }
+                _ => {
+                    ours += 1;
+                    Ok(slot::prove(&bytes, repository, &id, &opened.master).map(drop)?)
+                }
             }
         });
         if let Err(error) = proven {
             lost.push((name, error.to_string()));
         }
+    }
+    if ours > 0 {
+        // Two copies are of one repository; this one is damaged where it says of which.
+        let why = "it names another repository than its other copy";
+        lost.extend(others.into_iter().map(|name| (name, why.to_owned())));
     }
     lost
 }
