@@ -223,8 +223,8 @@ pub struct InitArgs {
     /// Write a new key file here, which opens the repository without a passphrase
     #[arg(long, value_name = "FILE")]
     pub new_key_file: Option<PathBuf>,
-    /// Keep parity of so much of every pack, 1% to 100%: flipped bytes and lost packs within it come
-    /// back
+    /// Keep parity of so much of every pack, 1% to 100%: flipped bytes and lost packs within it
+    /// come back
     #[arg(long, value_name = "PERCENT", value_parser = values::percent())]
     pub parity: Option<u8>,
 }

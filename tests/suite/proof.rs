@@ -46,10 +46,12 @@ fn scratch_left(shop: &Shop) -> bool {
 
 #[test]
 fn a_drill_proves_the_restore_and_the_verdict_says_so() {
-    let shop = configured(
+    let away = tempfile::tempdir().unwrap();
+    let shop = configured(&format!(
         "[[drill.assert]]\nsql = \"SELECT count(*) > 50 FROM sales\"\n[[mirror]]\nname = \
-         \"away\"\nkind = \"local\"\npath = \"/mnt/away\"",
-    );
+         \"away\"\nkind = \"local\"\npath = \"{}\"",
+        away.path().display()
+    ));
     let unprotected = status(&shop);
     assert_eq!(shop.run(["backup"]).code, Some(0));
     let unproven = status(&shop);
