@@ -28,8 +28,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     harness::{
-        Tally,
-        crash::{self, End},
+        Tally, crash,
         faulty_disk::{Class, FaultyDisk, Kind, Plan, Times},
         in_parallel,
         vault::{Failure, Vault, steady},
@@ -324,19 +323,10 @@ fn a_kill_at_any_step_leaves_no_half_export_and_no_plaintext() {
     for work in Work::EXPORTS {
         let counting = FaultyDisk::counting();
         self::work(work, counting.clone(), &vault.copied()).unwrap();
-        let calls = usize::try_from(counting.calls(Class::Write)).unwrap();
-        in_parallel(calls * 2, |piece| {
-            let kind = if piece % 2 == 0 { Kind::Kill } else { Kind::Tear };
-            let vault = vault.copied();
-            match crash::run(work, &vault, &world.shop, (piece as u64 / 2 + 1, kind)) {
-                End::Killed => {
-                    let is_checked = work == Work::Import && piece % CHECK_EVERY == 0;
-                    assert_survived(work, &vault, &content, (false, is_checked));
-                    tally.add(format!("{work:?} {kind:?}"), 1);
-                }
-                End::NothingToTear | End::Finished(Ok(())) => {}
-                End::Finished(Err(why)) => panic!("{work:?} failed without a fault: {why}"),
-            }
+        let steps = counting.calls(Class::Write);
+        crash::at_every_step(work, (&vault, &world.shop), steps, &tally, |piece, vault| {
+            let is_checked = work == Work::Import && piece % CHECK_EVERY == 0;
+            assert_survived(work, vault, &content, (false, is_checked));
         });
     }
     tally.print("killed over exports:");

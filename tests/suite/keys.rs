@@ -11,8 +11,7 @@ use stillpoint::{
 
 use crate::{
     harness::{
-        Tally,
-        crash::{self, End},
+        Tally, crash,
         faulty_disk::{Class, FaultyDisk, Kind, Plan, Times},
         in_parallel,
         vault::{Failure, Vault, steady},
@@ -111,19 +110,10 @@ fn a_kill_at_any_step_of_a_change_of_keys_shuts_nobody_out() {
         let counting = FaultyDisk::counting();
         change(work, counting.clone(), &vault_for(work, &vault)).unwrap();
         let vault = vault_for(work, &vault);
-        let calls = usize::try_from(counting.calls(Class::Write)).unwrap();
-        in_parallel(calls * 2, |piece| {
-            let kind = if piece % 2 == 0 { Kind::Kill } else { Kind::Tear };
-            let vault = vault.copied();
-            match crash::run(work, &vault, &world.shop, (piece as u64 / 2 + 1, kind)) {
-                End::Killed => {
-                    let is_checked = piece % CHECK_EVERY == 0;
-                    assert_survived(&world, work, &vault, (false, is_checked));
-                    tally.add(format!("{work:?} {kind:?}"), 1);
-                }
-                End::NothingToTear | End::Finished(Ok(())) => {}
-                End::Finished(Err(why)) => panic!("{work:?} failed without a fault: {why}"),
-            }
+        let steps = counting.calls(Class::Write);
+        crash::at_every_step(work, (&vault, &world.shop), steps, &tally, |piece, vault| {
+            let is_checked = piece % CHECK_EVERY == 0;
+            assert_survived(&world, work, vault, (false, is_checked));
         });
     }
     tally.print("killed while keys change:");

@@ -18,8 +18,7 @@ use stillpoint::{
 };
 
 use crate::harness::{
-    Tally,
-    crash::{self, End},
+    Tally, crash,
     faulty_disk::{Class, FaultyDisk, Kind, Plan as FaultPlan, Times},
     in_parallel,
     vault::{Failure, Vault, steady},
@@ -109,19 +108,10 @@ fn a_kill_at_any_step_of_marking_leaves_it_done_or_not() {
         let before = vault_before(&world, work);
         let counting = FaultyDisk::counting();
         mark(work, counting.clone(), &before.copied()).unwrap();
-        let calls = usize::try_from(counting.calls(Class::Write)).unwrap();
-        in_parallel(calls * 2, |piece| {
-            let kind = if piece % 2 == 0 { Kind::Kill } else { Kind::Tear };
-            let vault = before.copied();
-            match crash::run(work, &vault, &world.shop, (piece as u64 / 2 + 1, kind)) {
-                End::Killed => {
-                    let is_checked = piece % CHECK_EVERY == 0;
-                    assert_survived(&world, work, &vault, (false, is_checked));
-                    tally.add(format!("{work:?} {kind:?}"), 1);
-                }
-                End::NothingToTear | End::Finished(Ok(())) => {}
-                End::Finished(Err(why)) => panic!("{work:?} failed without a fault: {why}"),
-            }
+        let steps = counting.calls(Class::Write);
+        crash::at_every_step(work, (&before, &world.shop), steps, &tally, |piece, vault| {
+            let is_checked = piece % CHECK_EVERY == 0;
+            assert_survived(&world, work, vault, (false, is_checked));
         });
     }
     tally.print("killed while marking:");

@@ -35,8 +35,6 @@ pub enum Error {
     NotStaged { path: PathBuf, why: String },
     #[error("{place} is not as it should be after the restore: {why}")]
     NotVerified { place: String, why: String },
-    #[error("the table {table} of {part} cannot be kept: {why}")]
-    TableNotKept { part: String, table: String, why: String },
     /// All is as it was before.
     #[error("the restore was taken back")]
     TakenBack(#[source] Box<ops::Error>),

@@ -7,7 +7,9 @@ use std::{env, os::unix::process::ExitStatusExt, path::Path, process::Command};
 use stillpoint::disk::Uninterrupted;
 
 use super::{
+    Tally,
     faulty_disk::{Class, FaultyDisk, Kind, NOTHING_TO_TEAR, Plan, Times},
+    in_parallel,
     vault::Vault,
     work::{Whole, Work},
 };
@@ -47,6 +49,30 @@ pub fn run(work: Work, vault: &Vault, shop: &Shop, (call, kind): (u64, Kind)) ->
         (Some(0), _) => End::Finished(Ok(())),
         _ => End::Finished(Err(String::from_utf8_lossy(&output.stderr).into_owned())),
     }
+}
+
+/// Has the work die at each of its durable steps, before it and with half of its bytes written, in a
+/// copy of the vault of its own. `look` gets the number of the death, two for each step, and what it
+/// left.
+pub fn at_every_step(
+    work: Work,
+    (before, shop): (&Vault, &Shop),
+    steps: u64,
+    tally: &Tally,
+    look: impl Fn(usize, &Vault) + Sync,
+) {
+    in_parallel(usize::try_from(steps).unwrap() * 2, |piece| {
+        let kind = if piece % 2 == 0 { Kind::Kill } else { Kind::Tear };
+        let vault = before.copied();
+        match run(work, &vault, shop, (piece as u64 / 2 + 1, kind)) {
+            End::Killed => {
+                look(piece, &vault);
+                tally.add(format!("{work:?} {kind:?}"), 1);
+            }
+            End::NothingToTear | End::Finished(Ok(())) => {}
+            End::Finished(Err(why)) => panic!("{work:?} failed without a fault: {why}"),
+        }
+    });
 }
 
 /// Does nothing, except in a process that [`run`] started.

@@ -210,7 +210,8 @@ impl World {
             let target = format!("snapshot-{}", snapshot.id);
             if !vault.target(&target).exists() {
                 let restored = shop::restore_into(&repo, snapshot, &vault.target(&target));
-                assert!(restored.is_ok_and(|report| report.is_complete()), "it restores");
+                let report = restored.expect("it restores");
+                assert!(report.is_complete(), "it restores in full: {report:?}");
             }
             // What the work or the next backup stored is the shop as it is now.
             let moment = if at < reported { &self.moments[at] } else { &self.moments[1] };
