@@ -62,12 +62,32 @@ pub fn recorded(
     start: Start,
     work: impl FnOnce(&dyn Observer) -> Result<Done, Error>,
 ) -> Result<Done, Error> {
-    context.signals.watch(&context.output, &context.machine.stop);
     let display = Display::new(&context.output, &*context.machine.clock);
+    shown_and_recorded(context, (config, start), &display, work)
+}
+
+/// The same for a command whose output is read by another program: it tells no phases.
+pub fn recorded_quietly(
+    context: &Context,
+    config: &Config,
+    start: Start,
+    work: impl FnOnce(&dyn Observer) -> Result<Done, Error>,
+) -> Result<Done, Error> {
+    let display = Display::brief(&context.output, &*context.machine.clock);
+    shown_and_recorded(context, (config, start), &display, work)
+}
+
+fn shown_and_recorded(
+    context: &Context,
+    (config, start): (&Config, Start),
+    display: &Display<'_>,
+    work: impl FnOnce(&dyn Observer) -> Result<Done, Error>,
+) -> Result<Done, Error> {
+    context.signals.watch(&context.output, &context.machine.stop);
     display.starting();
     let log = begin(context, config, start)?;
     let _ = context.run.set(log.run().to_owned());
-    let done = work(&Tee(&display, &log));
+    let done = work(&Tee(display, &log));
     display.finish();
     if let Err(error) = log.finish(finish(context, &done)) {
         context.output.warning(&format!("the record of this run is incomplete: {error}"));

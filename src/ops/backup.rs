@@ -20,6 +20,7 @@ use crate::{
     ops::{
         Error,
         event::{Event, Observer, PartDone, Phase},
+        live,
         set::{AppVersion, Set, SetSource},
     },
     repo::{self, Lock, Repository, Snapshot, Taken, Writer},
@@ -79,6 +80,7 @@ impl Report {
 pub fn run(repo: &Repository, request: &Request, observer: &dyn Observer) -> Result<Report, Error> {
     let names: Vec<String> = request.sets.iter().map(|set| set.name.clone()).collect();
     let _locks = lock_parts(repo, &names, request, observer)?;
+    live::refuse_mixture(repo, &request.sets, observer)?;
     run_locked(repo, request, observer)
 }
 

@@ -15,6 +15,7 @@
 mod error;
 mod hook;
 mod journal;
+mod mixture;
 mod moves;
 mod path_text;
 mod plan;
@@ -40,6 +41,7 @@ use crate::{
 };
 
 pub use error::Error;
+pub use mixture::refuse_mixture;
 pub use plan::{Kind, Removal, Site};
 pub use roll_back::Recovered;
 pub use undo::{Undo, undo};

@@ -2,10 +2,15 @@
 //! and every face shows the same words.
 //!
 //! The worst rule wins. *Safe*: every set is inside 1.25 of its interval, a drill of the last seven
-//! days passed, and there is a copy elsewhere. *At risk*: a set is overdue by two intervals, the
-//! last two backups failed, a drill failed, or a set lost more than half of its size or rows.
+//! days passed, and a copy elsewhere is known to be up to date. *At risk*: a set is overdue by two
+//! intervals, the last two backups failed, a drill failed, or a set lost more than half of its size
+//! or rows.
+
+mod copies;
 
 use std::time::Duration;
+
+pub use copies::CopyView;
 
 use crate::{
     clock::UnixNanos,
@@ -28,17 +33,18 @@ pub struct View {
     pub drill: Option<(UnixNanos, bool)>,
     /// Of the last backups, how many failed in a row.
     pub failed_in_a_row: usize,
-    /// Copies that survive this machine.
-    pub elsewhere: Elsewhere,
+    pub repository: Lies,
+    /// Mirrors, as far as is known of them without asking them.
+    pub copies: Vec<CopyView>,
 }
 
-/// Where copies lie.
+/// Where the repository itself lies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Elsewhere {
+pub enum Lies {
     #[default]
-    Nowhere,
+    OnThisMachine,
     /// Somewhere that does not die with this machine.
-    Somewhere,
+    Elsewhere,
 }
 
 /// One set.
@@ -110,7 +116,7 @@ pub fn judge(view: &View) -> Status {
     let mut reasons = reasons(view);
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
     let verdict = reasons.first().map_or(Verdict::Safe, |reason| reason.verdict);
-    let exposure = exposure(view);
+    let exposure = copies::exposure(view);
     let first = reasons.first().map(|reason| reason.what.as_str()).unwrap_or_default();
     let head = match verdict {
         Verdict::Safe => "Safe.".to_owned(),
@@ -152,10 +158,7 @@ fn reasons(view: &View) -> Vec<Reason> {
         }
         Some(_) => {}
     }
-    if view.elsewhere == Elsewhere::Nowhere {
-        let what = "there is no copy on another machine".to_owned();
-        reasons.push(Reason { verdict: Verdict::SafeBut, what, command: "see [[mirror]]" });
-    }
+    reasons.extend(copies::reasons(view));
     reasons
 }
 
@@ -200,26 +203,16 @@ fn interval(set: &SetView) -> Duration {
     set.interval.unwrap_or(if set.kind == PartKind::Database { DAY } else { 7 * DAY })
 }
 
-/// The oldest of the newest.
-fn exposure(view: &View) -> Option<Duration> {
-    if view.elsewhere == Elsewhere::Nowhere {
-        return None;
-    }
-    let ages =
-        view.sets.iter().map(|set| set.newest.as_ref().map(|newest| age(view, newest.created)));
-    ages.collect::<Option<Vec<_>>>()?.into_iter().max()
-}
-
 fn loss(view: &View, exposure: Option<Duration>) -> String {
     match exposure {
         Some(exposure) => format!(
             "If this machine died now you would lose at most {} of work.",
             roughly(exposure)
         ),
-        None if view.elsewhere == Elsewhere::Nowhere => {
-            "If this machine died now, with its disks, you would lose everything.".to_owned()
+        None if copies::is_anything_elsewhere(view) => {
+            "If this machine died now you would lose what was never copied elsewhere.".to_owned()
         }
-        None => "If this machine died now you would lose what was never saved.".to_owned(),
+        None => "If this machine died now, with its disks, you would lose everything.".to_owned(),
     }
 }
 
@@ -289,7 +282,13 @@ mod tests {
             ],
             drill: Some((ago(now, 30), true)),
             failed_in_a_row: 1,
-            elsewhere: Elsewhere::Somewhere,
+            repository: Lies::OnThisMachine,
+            copies: vec![CopyView {
+                name: "away".to_owned(),
+                reached: Some(ago(now, 1)),
+                failure: None,
+                newest: vec![Some(ago(now, 1)), Some(ago(now, 24))],
+            }],
         }
     }
 
@@ -314,7 +313,7 @@ mod tests {
             (changed(|view| view.drill = None), Verdict::SafeBut),
             (changed(|view| view.drill = Some((ago(view.now, 24 * 8), true))), Verdict::SafeBut),
             (changed(|view| view.drill = Some((ago(view.now, 1), false))), Verdict::AtRisk),
-            (changed(|view| view.elsewhere = Elsewhere::Nowhere), Verdict::SafeBut),
+            (changed(|view| view.copies.clear()), Verdict::SafeBut),
             (changed(|view| view.failed_in_a_row = 2), Verdict::AtRisk),
             (changed(|view| view.now += 3_600_000_000_000), Verdict::SafeBut),
             (changed(|view| view.now += 3 * 3_600_000_000_000), Verdict::AtRisk),
@@ -341,9 +340,54 @@ mod tests {
 
     #[test]
     fn without_a_copy_elsewhere_everything_would_be_lost() {
-        let status = changed(|view| view.elsewhere = Elsewhere::Nowhere);
+        for status in [
+            changed(|view| view.copies.clear()),
+            changed(|view| view.copies[0].newest = vec![None; 2]),
+        ] {
+            assert_eq!(status.exposure, None);
+            assert!(status.sentence.contains("you would lose everything"), "{}", status.sentence);
+        }
+    }
 
-        assert_eq!(status.exposure, None);
-        assert!(status.sentence.contains("you would lose everything"), "{}", status.sentence);
+    #[test]
+    fn a_repository_elsewhere_needs_no_copy() {
+        let status = changed(|view| {
+            view.repository = Lies::Elsewhere;
+            view.copies.clear();
+        });
+
+        assert_eq!((status.verdict, status.exposure), (Verdict::Safe, Some(HOUR * 24)));
+    }
+
+    #[test]
+    fn a_copy_counts_for_what_it_is_known_to_hold() {
+        let behind = changed(|view| view.copies[0].newest[0] = Some(ago(view.now, 30)));
+        let partly = changed(|view| view.copies[0].newest[1] = None);
+        let second = changed(|view| {
+            let better = CopyView { name: "other".to_owned(), ..view.copies[0].clone() };
+            view.copies[0].newest = vec![Some(ago(view.now, 2)), Some(ago(view.now, 48))];
+            view.copies.push(better);
+        });
+
+        assert_eq!((behind.verdict, behind.exposure), (Verdict::SafeBut, Some(HOUR * 30)));
+        assert!(behind.sentence.contains("away is behind"), "{}", behind.sentence);
+        assert_eq!((partly.verdict, partly.exposure), (Verdict::SafeBut, None));
+        assert!(partly.sentence.contains("never copied elsewhere"), "{}", partly.sentence);
+        assert_eq!((second.verdict, second.exposure), (Verdict::Safe, Some(HOUR * 24)));
+    }
+
+    #[test]
+    fn a_copy_that_is_not_heard_of_is_a_caution() {
+        for (status, word) in [
+            (changed(|view| view.copies[0].reached = None), "nothing was copied to away yet"),
+            (changed(|view| view.copies[0].reached = Some(ago(view.now, 24 * 8))), "8 days"),
+            (
+                changed(|view| view.copies[0].failure = Some("no such host".to_owned())),
+                "away was not brought up to date: no such host",
+            ),
+        ] {
+            assert_eq!(status.verdict, Verdict::SafeBut);
+            assert!(status.sentence.contains(word), "{}", status.sentence);
+        }
     }
 }

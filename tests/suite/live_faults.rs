@@ -136,6 +136,15 @@ impl Scene {
         let _ = live::recover(&repo, &Silent).expect("a dead restore is ended");
     }
 
+    /// Backs up as the first command after a death: what it saves is one of the two, whole.
+    fn assert_saves_a_moment(&self, (before, saved): (&Content, &Content)) {
+        let repo = self.vault().open(steady()).expect("the repository opens");
+        let report = self.shop().back_up(&repo).expect("the dead restore is ended first");
+        let snapshot = report.snapshot.expect("a snapshot");
+        let (content, is_whole) = shop::restore(&repo, &snapshot).unwrap();
+        assert!(is_whole && (content == *before || content == *saved), "a mixture is saved");
+    }
+
     /// Panics unless the shop is one of the two, whole, its application runs, and nothing is left.
     fn assert_whole(&self, (before, saved): (&Content, &Content), succeeded: bool) -> &'static str {
         let now = self.shop().content();
@@ -168,17 +177,14 @@ fn a_kill_at_any_durable_step_leaves_no_mixture() {
     in_parallel(usize::try_from(calls).unwrap(), |piece| {
         let copy = scene.copied();
         let before = copy.shop().content();
-        let mut command = Command::new(env::current_exe().unwrap());
-        let _ = command
-            .args(["--exact", "live_faults::child", "--nocapture", "--test-threads=1"])
-            .env(FOLDER, &copy.folder)
-            .env(CALL, (piece + 1).to_string());
-        let output = command.output().unwrap();
-        if output.status.signal() != Some(9) {
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        if !killed_at(&copy, piece as u64 + 1) {
             return;
         }
-        copy.recover();
+        // Some commands only look, others save what they find.
+        match piece % 8 {
+            4 => copy.assert_saves_a_moment((&before, &saved)),
+            _ => copy.recover(),
+        }
         let outcome = copy.assert_whole((&before, &saved), false);
         // What it was killed in does not stand in the way of the next one.
         if piece % 8 == 0 {
@@ -205,6 +211,58 @@ fn child() {
 #[expect(clippy::disallowed_methods, reason = "how a test process is told its part")]
 fn told(name: &str) -> Option<String> {
     env::var(name).ok()
+}
+
+/// Runs a restore that dies at the durable step of this number; whether it came so far.
+fn killed_at(scene: &Scene, call: u64) -> bool {
+    let mut command = Command::new(env::current_exe().unwrap());
+    let _ = command
+        .args(["--exact", "live_faults::child", "--nocapture", "--test-threads=1"])
+        .env(FOLDER, &scene.folder)
+        .env(CALL, call.to_string());
+    let output = command.output().unwrap();
+    let was_killed = output.status.signal() == Some(9);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(was_killed || output.status.success(), "{errors}");
+    was_killed
+}
+
+#[test]
+fn half_a_restore_is_not_backed_up_while_somebody_works_on_it() {
+    let (scene, saved) = Scene::after_a_day();
+    let counting = FaultyDisk::counting();
+    scene.copied().restore(counting.clone()).unwrap();
+    let is_swapping = |scene: &Scene| {
+        let states = fs::read_dir(scene.folder.join("vault/state")).unwrap();
+        let mut journals = states.map(|state| state.unwrap().path().join("live.json"));
+        journals.any(|journal| {
+            fs::read_to_string(journal).is_ok_and(|text| text.contains("\"swapping\""))
+        })
+    };
+    let half = (1..=counting.calls(Class::Write)).rev().find_map(|call| {
+        let copy = scene.copied();
+        let before = copy.shop().content();
+        (killed_at(&copy, call) && is_swapping(&copy)).then_some((copy, before))
+    });
+    let (half, before) = half.expect("a restore dies while things change places");
+    // The application was started by somebody who did not know.
+    let till = format!("exec 3<'{}'; echo; exec sleep 600", half.shop().database().display());
+    let mut till = Command::new("sh")
+        .args(["-c", &till])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = std::io::Read::read(till.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+
+    let repo = half.vault().open(steady()).unwrap();
+    let refused = half.shop().back_up(&repo).map_err(|error| with_causes(&error));
+    till.kill().unwrap();
+    let _ = till.wait().unwrap();
+
+    let why = refused.expect_err("a mixture is not saved");
+    assert!(why.contains("is in use by"), "{why}");
+    half.assert_saves_a_moment((&before, &saved));
+    let _ = half.assert_whole((&before, &saved), false);
 }
 
 #[test]

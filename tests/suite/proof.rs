@@ -86,6 +86,39 @@ fn certificates(shop: &Shop, extension: &str) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
+fn a_mirror_counts_for_what_was_seen_of_it() {
+    let away = tempfile::tempdir().unwrap();
+    let place = away.path().join("copy");
+    let shop = configured(&format!(
+        "[[mirror]]\nname = \"away\"\nkind = \"local\"\npath = \"{}\"",
+        place.display()
+    ));
+    fs::write(&place, "no folder").unwrap();
+    let _ = shop.run(["backup"]);
+    let promised = shop.data_of(&["status"]);
+    fs::remove_file(&place).unwrap();
+    assert_eq!(shop.run(["mirror", "sync", "away"]).code, Some(0));
+    assert_eq!(shop.run(["drill", "--from", "away"]).code, Some(0));
+    let proven = shop.data_of(&["status"]);
+    fs::rename(&place, away.path().join("gone")).unwrap();
+    fs::write(&place, "no folder").unwrap();
+    shop.sell(1);
+    let _ = shop.run(["backup"]);
+    let broken = shop.data_of(&["status"]);
+
+    let sentence = |status: &Value| status["sentence"].as_str().unwrap().to_owned();
+    assert!(sentence(&promised).contains("you would lose everything"), "{}", sentence(&promised));
+    assert!(promised["mirrors"][0]["reached"].is_null());
+    assert_eq!(proven["verdict"], "safe", "{}", sentence(&proven));
+    let from = proven["drill"]["from"].as_str().unwrap();
+    assert!(from.starts_with("mirror away"), "{from}");
+    assert_eq!(broken["verdict"], "safe_but", "{}", sentence(&broken));
+    let said = sentence(&broken);
+    assert!(said.contains("away was not brought up to date"), "{said}");
+    assert_eq!(broken["mirrors"][0]["reached"], proven["mirrors"][0]["reached"]);
+}
+
+#[test]
 fn a_drill_that_fails_puts_the_shop_at_risk() {
     let shop = configured("[[drill.assert]]\nsql = \"SELECT count(*) > 500 FROM sales\"");
     assert_eq!(shop.run(["backup"]).code, Some(0));
@@ -166,6 +199,9 @@ fn every_restore_is_listed_with_where_from_and_where_to() {
     let back = shop.path("back").display().to_string();
     assert_eq!(shop.run(["restore", "latest", "--target", &back]).code, Some(0));
     assert_eq!(shop.run(["drill"]).code, Some(0));
+    let noise = "warning: this version does not act on these settings yet: database.every\n";
+    let dumped = shop.run(["dump", "latest:uploads/a.txt"]);
+    assert_eq!((dumped.code, dumped.out.as_str(), dumped.err.as_str()), (Some(0), "first", noise));
 
     let restores = shop.data(&["restores"]);
 
@@ -175,7 +211,9 @@ fn every_restore_is_listed_with_where_from_and_where_to() {
         .iter()
         .map(|one| (one["command"].clone(), one["from"].clone(), one["to"].clone()))
         .collect();
-    assert_eq!(seen[0], ("drill".into(), "latest".into(), "a scratch folder".into()));
-    assert_eq!(seen[1], ("restore".into(), "latest".into(), back.into()));
-    assert_eq!(seen.len(), 2);
+    let dump = ("dump".into(), "latest:uploads/a.txt".into(), "standard output".into());
+    assert_eq!(seen[0], dump);
+    assert_eq!(seen[1], ("drill".into(), "latest".into(), "a scratch folder".into()));
+    assert_eq!(seen[2], ("restore".into(), "latest".into(), back.into()));
+    assert_eq!(seen.len(), 3);
 }

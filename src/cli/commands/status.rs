@@ -1,28 +1,28 @@
 //! `status`: am I safe?
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 
 use crate::{
     cli::{
         ExitCode,
-        context::Context,
+        context::{Context, state_root},
         error::Error,
-        json,
+        json, mirrors,
         output::Tone,
         run::{Done, brief},
         table::{Column, Narrow, Table},
         text,
     },
-    config::{Config, Place},
+    config::{Config, Mirror, Place},
     format::record::{Part, PartContent, PartKind, Trigger},
     ops::{
         drill::{self, Certificate},
         run_record::{RunFolder, RunRecord, RunResult, RunState},
-        status::{Elsewhere, Newest, SIZES_COMPARED, SetView, Status, Verdict, View, judge},
+        status::{CopyView, Lies, Newest, SIZES_COMPARED, SetView, Status, Verdict, View, judge},
     },
-    repo::Snapshot,
+    repo::{Repository, Snapshot},
 };
 
 #[derive(Serialize)]
@@ -32,6 +32,7 @@ struct Wire<'a> {
     exposure_seconds: Option<u64>,
     reasons: Vec<WireReason<'a>>,
     sets: Vec<WireSet>,
+    mirrors: Vec<WireCopy>,
     drill: Option<WireDrill>,
 }
 
@@ -52,24 +53,39 @@ struct WireSet {
 }
 
 #[derive(Serialize)]
+struct WireCopy {
+    name: String,
+    reached: Option<String>,
+    failure: Option<String>,
+}
+
+#[derive(Serialize)]
 struct WireDrill {
     time: String,
+    from: String,
     passed: bool,
     restore_ms: u64,
 }
 
 pub fn run(context: &Context) -> Result<Done, Error> {
     let config = context.config()?;
-    let (snapshots, drill) = brief(context, |observer| {
+    let (sets, copies, drill) = brief(context, |observer| {
         let repository = context.open(&config, observer)?;
-        Ok((repository.snapshots()?.snapshots, drill::last(&repository)?))
+        let snapshots = repository.snapshots()?.snapshots;
+        let sets = sets(&config, &snapshots);
+        let copies = copies(&config, &repository, (&sets, &snapshots))?;
+        let drills_there: Vec<PathBuf> = mirrors::mirrors(&config)
+            .map(|mirror| state_root(&config, &mirror.place).join(repository.id().to_string()))
+            .collect();
+        Ok((sets, copies, drill::last(&repository, &drills_there)?))
     })?;
     let view = View {
         now: context.now(),
-        sets: sets(&config, &snapshots),
+        sets,
         drill: drill.as_ref().map(|drill| (drill.began, drill.passed)),
         failed_in_a_row: failed_in_a_row(context, &config)?,
-        elsewhere: elsewhere(&config),
+        repository: lies(&config),
+        copies,
     };
     let status = judge(&view);
     context.output.object("stillpoint.status/1", wire(&config, &view, &status, drill.as_ref()));
@@ -140,12 +156,39 @@ fn failed_in_a_row(context: &Context, config: &Config) -> Result<usize, Error> {
     Ok(ended.take_while(|run| has_failed(run)).count())
 }
 
-/// A mirror, or a repository that does not lie in a folder, survives this machine.
-fn elsewhere(config: &Config) -> Elsewhere {
+/// A repository that does not lie in a folder survives this machine.
+const fn lies(config: &Config) -> Lies {
     match config.repository {
-        Some(Place::Folder(_)) | None if config.mirrors.is_empty() => Elsewhere::Nowhere,
-        _ => Elsewhere::Somewhere,
+        Some(Place::Folder(_)) | None => Lies::OnThisMachine,
+        _ => Lies::Elsewhere,
     }
+}
+
+/// What was seen in the mirrors last; nobody is asked.
+fn copies(
+    config: &Config,
+    repository: &Repository,
+    (sets, snapshots): (&[SetView], &[Snapshot]),
+) -> Result<Vec<CopyView>, Error> {
+    let view = |mirror: &Mirror| {
+        let ledger = mirrors::ledger(repository, mirror)?;
+        let newest = |set: &SetView| {
+            let there = snapshots.iter().rev().filter(|snapshot| ledger.shows(snapshot.id));
+            let mut made = there.filter(|snapshot| {
+                let mut parts = snapshot.record.parts.iter();
+                parts.any(|part| part.name == set.name)
+            });
+            made.next().map(|snapshot| snapshot.record.created)
+        };
+        let last = ledger.notes.last.as_ref();
+        Ok(CopyView {
+            name: mirror.name.clone(),
+            reached: ledger.notes.reached,
+            failure: last.filter(|last| last.code.is_some()).map(|last| last.message.clone()),
+            newest: sets.iter().map(newest).collect(),
+        })
+    };
+    mirrors::mirrors(config).map(view).collect()
 }
 
 fn wire<'a>(
@@ -166,14 +209,21 @@ fn wire<'a>(
         time: set.newest.as_ref().map(|newest| json::time(newest.created, &config.zone)),
         interval_seconds: set.interval.map(|interval| interval.as_secs()),
     });
+    let copies = view.copies.iter().map(|copy| WireCopy {
+        name: copy.name.clone(),
+        reached: copy.reached.map(|at| json::time(at, &config.zone)),
+        failure: copy.failure.clone(),
+    });
     Wire {
         verdict: status.verdict.as_str(),
         sentence: &status.sentence,
         exposure_seconds: status.exposure.map(|exposure| exposure.as_secs()),
         reasons: reasons.collect(),
         sets: sets.collect(),
+        mirrors: copies.collect(),
         drill: drill.map(|drill| WireDrill {
             time: json::time(drill.began, &config.zone),
+            from: drill.place.clone(),
             passed: drill.passed,
             restore_ms: drill.restore_ms,
         }),
@@ -203,6 +253,15 @@ fn show(context: &Context, config: &Config, view: &View, status: &Status) {
             None => ("never saved".to_owned(), String::new()),
         };
         table.row(vec![format!("{} {}", json::kind(set.kind), set.name), when, age]);
+    }
+    for copy in &view.copies {
+        let (when, age) = match copy.reached {
+            Some(reached) => {
+                (text::moment(reached, view.now, &config.zone), text::age(reached, view.now))
+            }
+            None => ("never reached".to_owned(), String::new()),
+        };
+        table.row(vec![format!("mirror {}", copy.name), when, age]);
     }
     output.table(&table, "  ");
     for reason in &status.reasons {

@@ -1,7 +1,12 @@
 //! What a drill found, kept in the state folder: for programs as JSON, for people as a page of
 //! text. Both bear a seal that only the keys of the repository can make.
 
-use std::{ffi::OsString, io, path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -185,17 +190,39 @@ impl Certificate {
     }
 }
 
-/// The newest genuine result, if there ever was a drill. Others count for nothing.
-pub fn last(repo: &Repository) -> Result<Option<Certificate>, ops::Error> {
-    let failed = |source| ops::Error::Io {
-        action: "read the certificates in",
-        path: repo.state_path().join(FOLDER),
-        source,
-    };
+/// The newest genuine result, if there ever was a drill; also of drills from mirrors, whose state
+/// folders are named. Others count for nothing.
+pub fn last(
+    repo: &Repository,
+    state_of_mirrors: &[PathBuf],
+) -> Result<Option<Certificate>, ops::Error> {
     let disk = repo.environment().disk.as_ref();
-    let at = folder(repo).map_err(failed)?;
-    for name in names(repo, &at).map_err(failed)?.iter().rev() {
-        let bytes = disk::file::read(disk, &at, name, CERTIFICATE_BYTES_MAX).map_err(failed)?;
+    let own = repo.state_path().to_owned();
+    let mut newest: Option<Certificate> = None;
+    for state in [&own].into_iter().chain(state_of_mirrors) {
+        let path = state.join(FOLDER);
+        let failed = |source| ops::Error::Io {
+            action: "read the certificates in",
+            path: path.clone(),
+            source,
+        };
+        match disk.open_root(&path) {
+            // Of there, nobody has ever drilled.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => {
+                let found = last_in(repo, &opened.map_err(failed)?).map_err(failed)?;
+                let best = newest.take().into_iter().chain(found);
+                newest = best.max_by_key(|certificate| certificate.began);
+            }
+        }
+    }
+    Ok(newest)
+}
+
+fn last_in(repo: &Repository, at: &Dir) -> io::Result<Option<Certificate>> {
+    let disk = repo.environment().disk.as_ref();
+    for name in names(repo, at)?.iter().rev() {
+        let bytes = disk::file::read(disk, at, name, CERTIFICATE_BYTES_MAX)?;
         let read = serde_json::from_slice::<Certificate>(&bytes).ok();
         let genuine = read.filter(|certificate| certificate.seal_in(repo) == Seal::Genuine);
         if genuine.is_some() {

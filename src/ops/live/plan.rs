@@ -14,6 +14,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+pub use place::resolved;
 pub use removal::Removal;
 
 use place::{database_place, tree_place};

@@ -34,6 +34,8 @@ pub struct Notes {
     pub is_doubted: bool,
     /// How the last attempt ended.
     pub last: Option<Memory>,
+    /// When an attempt last succeeded, or a comparison found nothing wrong.
+    pub reached: Option<UnixNanos>,
 }
 
 /// Capabilities, as they are kept.
@@ -187,7 +189,16 @@ impl Ledger {
 
     /// Keeps how an attempt ended; durable on return.
     pub fn remember(&mut self, memory: Memory) -> io::Result<()> {
+        if memory.code.is_none() {
+            self.notes.reached = Some(memory.at);
+        }
         self.notes.last = Some(memory);
+        self.save_notes()
+    }
+
+    /// Keeps that the mirror was compared and is as it should be; durable on return.
+    pub fn reach(&mut self, at: UnixNanos) -> io::Result<()> {
+        self.notes.reached = Some(at);
         self.save_notes()
     }
 

@@ -78,6 +78,10 @@ pub fn reconcile(
         let whole = heal(repo, target, there, &mut found)?;
         ledger.replace(whole).map_err(|source| not_noted(repo, source))?;
     }
+    if found.findings.is_empty() {
+        let now = repo.environment().clock.now();
+        ledger.reach(now).map_err(|source| not_noted(repo, source))?;
+    }
     Ok(found)
 }
 

@@ -130,7 +130,19 @@ impl Shop {
     pub fn data(&self, arguments: &[&str]) -> Value {
         let ran = self.run(arguments.iter().copied().chain(["--json"]));
         assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.err);
-        let mut object: Value = serde_json::from_str(&ran.out).unwrap();
+        ran.data()
+    }
+
+    /// The same, however it ended.
+    pub fn data_of(&self, arguments: &[&str]) -> Value {
+        self.run(arguments.iter().copied().chain(["--json"])).data()
+    }
+}
+
+impl Ran {
+    /// The data of a list command.
+    fn data(&self) -> Value {
+        let mut object: Value = serde_json::from_str(&self.out).unwrap();
         object["data"].take()
     }
 }
