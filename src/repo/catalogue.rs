@@ -176,6 +176,17 @@ impl Catalogue {
         KnownIndex { live: &self.live, listed: &self.listed, is_unsure }
     }
 
+    /// Refuses where it matters that every index object that may be whole was read.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], if one was out of reach when this was loaded.
+    pub fn expect_all_in_reach(&self) -> Result<(), Error> {
+        match &self.report.out_of_reach {
+            None => Ok(()),
+            Some(name) => Err(Error::Refused { why: format!("{name} cannot be read just now") }),
+        }
+    }
+
     /// Packs that an index names, that are not there in their full size, and that nobody condemned:
     /// what older snapshots reached through them may be gone.
     pub const fn lost(&self) -> &HashSet<PackId> {

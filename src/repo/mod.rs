@@ -343,6 +343,8 @@ pub struct RebuildReport {
     pub chunks: u64,
     /// Objects that could not be read, with the reason.
     pub damaged: Vec<(ObjectName, String)>,
+    /// The first of the index objects among them that may be whole and only out of reach.
+    pub out_of_reach: Option<ObjectName>,
 }
 
 /// What went wrong with a repository.
@@ -396,6 +398,19 @@ pub enum Error {
     Refused { why: String },
     #[error("stopped")]
     Stopped,
+}
+
+impl Error {
+    /// Whether the bytes are wrong or absent, and not only out of reach.
+    pub(crate) const fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Corrupt { .. }
+                | Self::Format(_)
+                | Self::Crypto(_)
+                | Self::Backend(backend::Error::Missing { .. } | backend::Error::OutOfRange { .. })
+        )
+    }
 }
 
 #[cfg(test)]

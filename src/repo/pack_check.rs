@@ -94,8 +94,9 @@ fn by_index_tables(
     report: &mut dyn FnMut(PackReport),
 ) -> Result<(), Error> {
     let (backend, keys) = (env.backend.as_ref(), catalogue.keys());
+    let mut out_of_reach = None;
     if !packs.is_empty() {
-        known_tables::for_each(backend, catalogue, &mut |entry, table| {
+        out_of_reach = known_tables::for_each(backend, catalogue, &mut |entry, table| {
             stop_if_asked(env)?;
             let Some((bytes, why)) = packs.remove(&entry.pack) else { return Ok(()) };
             let mut checked = PackReport::damaged(entry.pack, bytes, why);
@@ -108,7 +109,10 @@ fn by_index_tables(
     }
     stop_if_asked(env)?;
     for (pack, (bytes, why)) in packs {
-        let why = format!("{why}; no index says what is in it");
+        let why = match &out_of_reach {
+            None => format!("{why}; no index says what is in it"),
+            Some(error) => format!("{why}; what says what is in it cannot be read: {error}"),
+        };
         report(PackReport { bad: Bad::All, ..PackReport::damaged(pack, bytes, why) });
     }
     Ok(())

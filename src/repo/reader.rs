@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    backend::{self, Backend, ObjectName},
+    backend::{Backend, ObjectName},
     chunk::{self, Chunk, Fetch, compress},
     crypto::{keys::Keys, seal::Role},
     id::{ChunkId, PackId},
@@ -176,7 +176,7 @@ impl Reader {
                     return Err(chunk::Error::Repository(error).into());
                 }
                 Err(error) => {
-                    if is_damage(&error) {
+                    if error.is_damage() {
                         unread.damaged.push(location.pack);
                     }
                     why.push(error.to_string());
@@ -240,15 +240,4 @@ impl Fetch for Reader {
         unread.damaged.into_iter().for_each(|pack| catalogue.distrust(pack));
         Err(unread.error)
     }
-}
-
-/// Whether the bytes are wrong, and not only out of reach.
-const fn is_damage(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Corrupt { .. }
-            | Error::Format(_)
-            | Error::Crypto(_)
-            | Error::Backend(backend::Error::Missing { .. } | backend::Error::OutOfRange { .. })
-    )
 }

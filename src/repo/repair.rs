@@ -3,8 +3,9 @@
 //!
 //! A [`Plan`] is made of what a check tells; [`execute`] carries it out. Whatever a repair takes
 //! away it moves to `quarantine/`, and only after everything in it that still opens was stored
-//! elsewhere and published: at no step can less be restored than before. Each step may be cut off
-//! and begun again, and a step that was done is not planned again.
+//! elsewhere and published: at no step can less be restored than before. What is only out of reach
+//! (a read that fails) is not damaged: it stays where it is. Each step may be cut off and begun
+//! again, and a step that was done is not planned again.
 
 mod copies;
 mod index;
@@ -15,7 +16,11 @@ use crate::{
     backend::ObjectName,
     chunk,
     id::{PackId, SnapshotId},
-    repo::{Error, Repository, check::CheckEvent, parity, prune},
+    repo::{
+        Error, Repository,
+        check::{self, CheckEvent},
+        parity, prune,
+    },
 };
 
 /// Packs that are salvaged together, so that what is left of them shares new packs.
@@ -222,8 +227,27 @@ fn carry_out(repo: &Repository, steps: &[Step], outcome: &mut Outcome) -> Result
             outcome.packs_indexed += index::publish_unnamed_packs(repo)?;
             Ok(())
         }
-        Step::SetAside { name, .. } => set_aside(repo, name, outcome),
+        Step::SetAside { name, .. } => set_aside_damaged(repo, name, outcome),
     }
+}
+
+/// Sets aside an object of which a check said that it does not open, unless it opens after all.
+///
+/// What cannot be read now may be read tomorrow: it stays.
+fn set_aside_damaged(
+    repo: &Repository,
+    name: &ObjectName,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    match check::verify_object(repo, name) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.is_damage() => {}
+        Err(out_of_reach) => return Err(out_of_reach),
+    }
+    if matches!(name, ObjectName::Index { .. }) {
+        outcome.packs_indexed += index::publish_unnamed_packs(repo)?;
+    }
+    set_aside(repo, name, outcome)
 }
 
 /// Sets aside what does not come back, and leaves word of it for deleters.

@@ -133,7 +133,8 @@ fn import(repo: &Repository, file: &Path) -> Result<backup::Report, ops::Error> 
         app_version,
         config: String::new(),
         host: String::new(),
-        wait: std::time::Duration::ZERO,
+        // A process that another test is just starting holds our locks for a moment.
+        wait: std::time::Duration::from_secs(10),
         min_free_bytes: 0,
         program: program(),
         own: Vec::new(),

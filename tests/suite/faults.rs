@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use stillpoint::disk::Uninterrupted;
 
 use crate::harness::{
-    Tally,
+    Tally, Trying,
     faulty_disk::{Class, FaultyDisk, Kind, Plan, Times},
     in_parallel,
     work::{Scrutiny, Whole, Work, World},
@@ -64,6 +64,7 @@ fn plans(class: Class, calls: u64, kinds: &[Kind], times: Times) -> impl Iterato
 fn fail_and_recover(world: &World, work: Work, plan: Plan, scrutiny: Scrutiny, tally: &Tally) {
     let vault = world.vault_for(work);
     let disk = FaultyDisk::new(plan);
+    let _trying = Trying(format!("{work:?} with {plan:?}"));
 
     let ended = work.run(Uninterrupted(disk.clone()), &vault, &world.shop);
 

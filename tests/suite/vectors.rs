@@ -13,9 +13,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::harness;
+
 /// Where the vectors lie.
 pub fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("format-spec/vectors/vectors.json")
+    harness::source("format-spec/vectors/vectors.json")
 }
 
 /// Reads the vectors.

@@ -22,13 +22,16 @@ use stillpoint::{
     },
 };
 
-use crate::shop::{self, Content, Shop};
+use crate::{
+    harness,
+    shop::{self, Content, Shop},
+};
 
 const PASSPHRASE: &str = "correct horse battery staple";
 const KEY_FILE: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("format-spec/vectors")
+    harness::source("format-spec/vectors")
 }
 
 fn credentials() -> [Credential; 2] {

@@ -125,6 +125,9 @@ impl<'a> Loader<'a> {
                 Err(Error::Backend(error)) if error.is_of_the_place() => return Err(error.into()),
                 // The tables of the packs say the same: see `read_unknown_tables`.
                 Err(error @ (Error::Format(_) | Error::Crypto(_) | Error::Backend(_))) => {
+                    if !error.is_damage() {
+                        let _ = self.report.out_of_reach.get_or_insert(object.name.clone());
+                    }
                     self.report.damaged.push((object.name, error.to_string()));
                 }
                 Err(error) => return Err(error),

@@ -78,8 +78,12 @@ pub fn restore_record(
     id: SnapshotId,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    if snapshots::read(repo, id).is_ok() {
-        return Ok(());
+    for kind in [Kind::Snapshot, Kind::Pending] {
+        match snapshots::read_as(repo, record_name(id, kind), kind, id) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_damage() => {}
+            Err(out_of_reach) => return Err(out_of_reach),
+        }
     }
     let Some(plain) = record_in_index(repo, id)? else {
         set_aside(repo, &ObjectName::Snapshot(id), outcome)?;
@@ -94,21 +98,35 @@ pub fn restore_record(
     Ok(())
 }
 
+/// # Errors
+/// Also if it is found nowhere, and an index object that may hold it is out of reach.
 fn record_in_index(repo: &Repository, id: SnapshotId) -> Result<Option<Vec<u8>>, Error> {
     let backend = repo.env.backend.as_ref();
-    for head in repo.catalogue()?.live() {
+    let mut out_of_reach = None;
+    let catalogue = repo.catalogue()?;
+    for head in catalogue.live() {
         let reader = IndexObjectReader::open(backend, &repo.keys, head.name.clone(), head.bytes);
-        let Ok(mut reader) = reader else { continue };
-        let mut next = reader.head().map(|(_, contents)| Some(contents));
-        while let Ok(Some(contents)) = next {
-            let mut records = contents.records.into_iter();
-            if let Some((_, plain)) = records.find(|(of, _)| *of == id)
-                && Record::decode(&plain).is_ok()
-            {
-                return Ok(Some(plain));
-            }
-            next = reader.contents();
+        match reader.and_then(|mut reader| record_in(&mut reader, id)) {
+            Ok(None) => {}
+            Err(error) if error.is_damage() => {}
+            Ok(found) => return Ok(found),
+            Err(error) => drop(out_of_reach.get_or_insert(error)),
         }
     }
-    Ok(None)
+    out_of_reach.map_or(Ok(()), Err)?;
+    catalogue.expect_all_in_reach().map(|()| None)
+}
+
+fn record_in(reader: &mut IndexObjectReader<'_>, id: SnapshotId) -> Result<Option<Vec<u8>>, Error> {
+    let (_, mut contents) = reader.head()?;
+    loop {
+        let mut records = contents.records.into_iter();
+        if let Some((_, plain)) = records.find(|(of, _)| *of == id)
+            && Record::decode(&plain).is_ok()
+        {
+            return Ok(Some(plain));
+        }
+        let Some(more) = reader.contents()? else { return Ok(None) };
+        contents = more;
+    }
 }

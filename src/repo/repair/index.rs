@@ -26,7 +26,8 @@ pub fn unnamed_packs(repo: &Repository) -> Result<Vec<PackId>, Error> {
 
 fn unnamed(repo: &Repository, catalogue: &Catalogue) -> Result<Vec<(PackId, u64)>, Error> {
     let mut named = HashSet::new();
-    known_tables::for_each(repo.env.backend.as_ref(), catalogue, &mut |entry, _| {
+    // Of what is out of reach it names the packs a second time, which harms nothing.
+    let _ = known_tables::for_each(repo.env.backend.as_ref(), catalogue, &mut |entry, _| {
         let _ = named.insert(entry.pack);
         Ok(())
     })?;
@@ -41,18 +42,28 @@ fn unnamed(repo: &Repository, catalogue: &Catalogue) -> Result<Vec<(PackId, u64)
 }
 
 /// Publishes the tables of those packs; durable on return. Returns how many there were.
+///
+/// # Errors
+/// Also if the table of one of them is out of reach; then those of the others are published.
 pub fn publish_unnamed_packs(repo: &Repository) -> Result<u64, Error> {
     repo.forget_catalogue();
     let catalogue = repo.catalogue()?;
     let mut sequence = catalogue.live().iter().map(|head| head.sequence).max().unwrap_or(0);
     let mut contents = Contents::default();
     let mut published = 0;
+    let mut out_of_reach = None;
     for (pack, bytes) in unnamed(repo, &catalogue)? {
         let table = pack_table::read(repo.env.backend.as_ref(), &repo.keys, pack, bytes);
-        // Damaged since, or gone: the next check says so.
-        let Ok(table) = table else { continue };
+        match table {
+            Ok(table) => contents.packs.push(table),
+            // Damaged since, or gone: the next check says so.
+            Err(error) if error.is_damage() => continue,
+            Err(error) => {
+                let _ = out_of_reach.get_or_insert(error);
+                continue;
+            }
+        }
         published += 1;
-        contents.packs.push(table);
         if contents.bytes() > CONTENTS_BYTES_MAX {
             sequence += 1;
             publish(repo, sequence, &std::mem::take(&mut contents))?;
@@ -62,7 +73,7 @@ pub fn publish_unnamed_packs(repo: &Repository) -> Result<u64, Error> {
         publish(repo, sequence + 1, &contents)?;
     }
     repo.forget_catalogue();
-    Ok(published)
+    out_of_reach.map_or(Ok(published), Err)
 }
 
 /// A summary that covers nothing: it stands beside all others until one of them takes it in.
@@ -81,22 +92,28 @@ fn publish(repo: &Repository, sequence: u64, contents: &Contents) -> Result<(), 
     object::put_proven(repo.env.backend.as_ref(), &name, &sealed)
 }
 
-/// The table of a pack: its own, or the one that an index object repeats.
+/// The table of a pack: its own, or the one that an index object repeats. `None` only if neither
+/// exists any more.
 pub fn table_of(
     repo: &Repository,
     catalogue: &Catalogue,
     (pack, bytes): (PackId, u64),
 ) -> Result<Option<(PackEntry, Vec<u8>)>, Error> {
     let backend = repo.env.backend.as_ref();
-    if let Ok(table) = pack_table::read(backend, &repo.keys, pack, bytes) {
-        return Ok(Some(table));
-    }
+    let unread = match pack_table::read(backend, &repo.keys, pack, bytes) {
+        Ok(table) => return Ok(Some(table)),
+        Err(unread) => Some(unread).filter(|unread| !unread.is_damage()),
+    };
     let mut found = None;
-    known_tables::for_each(backend, catalogue, &mut |entry, table| {
+    let out_of_reach = known_tables::for_each(backend, catalogue, &mut |entry, table| {
         if entry.pack == pack && found.is_none() {
             found = Some((*entry, table.to_vec()));
         }
         Ok(())
     })?;
+    if found.is_none() {
+        unread.or(out_of_reach).map_or(Ok(()), Err)?;
+        catalogue.expect_all_in_reach()?;
+    }
     Ok(found)
 }

@@ -3,8 +3,11 @@
 //! This takes a pack away, so it keeps the deletion protocol: a tombstone first, then a second look
 //! whether everything that opens has a copy that nobody has condemned. A run that relied on the
 //! pack meanwhile sees the tombstone before it commits, and captures again what is lost.
+//!
+//! A pack of which something cannot be read, as on a dying disk, stays: what does open is stored
+//! anew, and tomorrow, or on another disk, the rest may open too.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     backend::ObjectName,
@@ -22,68 +25,100 @@ use crate::{
         object,
         pack_check::{Opened, open_blob},
         pack_table::PackKey,
-        repair::{Outcome, index, set_aside},
+        repair::{Outcome, index, set_aside, with_causes},
         writer::Lane,
     },
 };
 
-/// Stores anew what opens of the packs, condemns them, and sets them aside.
+/// What opens of some packs, all of it stored elsewhere.
+#[derive(Default)]
+struct Saved {
+    chunks: Vec<ChunkId>,
+    /// Packs that hold something that cannot be read now, with the reason.
+    out_of_reach: HashMap<PackId, Error>,
+}
+
+/// Stores anew what opens of the packs, condemns those that hold nothing else, and sets these
+/// aside.
 pub fn salvage(repo: &Repository, packs: &[PackId], outcome: &mut Outcome) -> Result<(), Error> {
-    let chunks = store_anew(repo, packs, outcome)?;
+    let saved = store_anew(repo, packs, outcome)?;
     outcome.packs_indexed += index::publish_unnamed_packs(repo)?;
     // From here on sources are read again rather than relied on, whatever happens to us.
     distrust_older_snapshots(repo, packs)?;
-    condemn(repo, packs, &chunks)?;
-    for pack in packs {
+    let (stay, go): (Vec<_>, Vec<_>) =
+        packs.iter().copied().partition(|pack| saved.out_of_reach.contains_key(pack));
+    let left = stay
+        .iter()
+        .map(|pack| (ObjectName::Pack(*pack).to_string(), with_causes(&saved.out_of_reach[pack])));
+    outcome.left.extend(left);
+    condemn(repo, &go, &saved.chunks)?;
+    for pack in &go {
         set_aside(repo, &ObjectName::Pack(*pack), outcome)?;
     }
     repo.forget_catalogue();
     Ok(())
 }
 
-/// Stores every chunk that opens and has no copy to rely on elsewhere; durable on return. Returns
-/// all that open.
-fn store_anew(
-    repo: &Repository,
-    packs: &[PackId],
-    outcome: &mut Outcome,
-) -> Result<Vec<ChunkId>, Error> {
+/// Stores every chunk that opens and has no copy to rely on elsewhere; durable on return.
+fn store_anew(repo: &Repository, packs: &[PackId], outcome: &mut Outcome) -> Result<Saved, Error> {
     let writer = repo.writer()?;
     let catalogue = writer.catalogue().clone();
     packs.iter().for_each(|pack| catalogue.distrust(*pack));
     let mut lane = writer.lane();
-    let mut chunks = Vec::new();
+    let mut saved = Saved::default();
     let mut copied = Ok(());
     for pack in packs {
-        copied = copied.and_then(|()| copy_blobs(repo, *pack, &mut lane, &mut chunks));
+        copied = copied.and_then(|()| copy_blobs(repo, *pack, &mut lane, &mut saved));
     }
     lane.finish()?;
     copied?;
     writer.flush()?;
     outcome.chunks_saved += writer.progress().chunks_new;
-    Ok(chunks)
+    Ok(saved)
 }
 
 fn copy_blobs(
     repo: &Repository,
     pack: PackId,
     lane: &mut Lane,
-    chunks: &mut Vec<ChunkId>,
+    saved: &mut Saved,
 ) -> Result<(), Error> {
     let backend = repo.env.backend.as_ref();
     let catalogue = repo.catalogue()?;
-    let bytes = backend.size(&ObjectName::Pack(pack)).unwrap_or(0);
-    let Some((entry, table)) = index::table_of(repo, &catalogue, (pack, bytes))? else {
-        return Ok(());
+    let size = backend.size(&ObjectName::Pack(pack)).map_err(Error::from);
+    let found = size.and_then(|bytes| {
+        let table = index::table_of(repo, &catalogue, (pack, bytes))?;
+        Ok(table.map(|(entry, table)| (bytes, entry, table)))
+    });
+    let (bytes, entry, table) = match found {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            saved.note(pack, error);
+            return Ok(());
+        }
     };
     let key = PackKey::new(&repo.keys, pack, entry.epoch)?;
     let opened = Opened { backend, keys: &repo.keys, pack, bytes, key };
     for blob in Table::parse(&table)?.blobs() {
-        let Ok(plain) = open_blob(&opened, &blob) else { continue };
-        put_chunks(&blob, &plain, lane)?;
-        chunks.extend(blob.chunks().map(|chunk| chunk.id));
+        match open_blob(&opened, &blob) {
+            Ok(plain) => {
+                put_chunks(&blob, &plain, lane)?;
+                saved.chunks.extend(blob.chunks().map(|chunk| chunk.id));
+            }
+            Err(error) => saved.note(pack, error),
+        }
     }
     Ok(())
+}
+
+impl Saved {
+    /// What is damaged is lost; what is only out of reach keeps its pack where it is.
+    fn note(&mut self, pack: PackId, error: Error) {
+        if !error.is_damage() {
+            let _ = self.out_of_reach.entry(pack).or_insert(error);
+        }
+    }
 }
 
 fn put_chunks(blob: &Blob<'_>, plain: &[u8], lane: &mut Lane) -> Result<(), Error> {

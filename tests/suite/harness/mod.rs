@@ -9,10 +9,19 @@ pub mod s3;
 pub mod vault;
 pub mod work;
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    path::PathBuf,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
+
+/// A path in the source tree: tests run in its root. What the compiler knew may be another one,
+/// because checkouts share what is compiled.
+pub fn source(path: &str) -> PathBuf {
+    std::env::current_dir().unwrap().join(path)
+}
 
 /// Does numbered pieces of work on all processors; a piece that panics fails the test.
 pub fn in_parallel(count: usize, work: impl Fn(usize) + Sync) {
@@ -31,6 +40,17 @@ pub fn in_parallel(count: usize, work: impl Fn(usize) + Sync) {
             });
         }
     });
+}
+
+/// Says what was tried if it panics before it is done.
+pub struct Trying(pub String);
+
+impl Drop for Trying {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("while trying {}", self.0);
+        }
+    }
 }
 
 /// Sums that many threads add to.

@@ -90,12 +90,11 @@ impl Media {
             Step::Made { node, what } => {
                 let _ = self.nodes.insert(*node, Inode::new(what.clone(), State::default()));
             }
-            Step::Synced { node } => {
-                if let Some(inode) = self.nodes.get_mut(node) {
-                    inode.settle();
-                }
+            Step::Synced { node } => self.settle(*node),
+            Step::SyncedAll => {
+                let nodes: Vec<Node> = self.nodes.keys().copied().collect();
+                nodes.into_iter().for_each(|node| self.settle(node));
             }
-            Step::SyncedAll => self.nodes.values_mut().for_each(Inode::settle),
             Step::Wrote { node, .. }
             | Step::Cut { node, .. }
             | Step::Mode { node, .. }
@@ -109,6 +108,17 @@ impl Media {
                 }
             }
         }
+    }
+
+    /// Everything so far is durable in this file or folder. A rename out of another folder is
+    /// whole at once, and stands with the folder that it leads to.
+    fn settle(&mut self, node: Node) {
+        let Some(inode) = self.nodes.get_mut(&node) else { return };
+        for step in std::mem::take(&mut inode.pending) {
+            self.apply(&step, Fate::Kept);
+        }
+        let inode = self.inode(node);
+        inode.hash = Some(inode.durable.hash());
     }
 
     /// What the next start finds.
@@ -140,7 +150,9 @@ impl Media {
             return;
         }
         if let Step::Renamed { from: (from, old), to: (to, new), node } = step {
-            let _ = self.inode(*from).durable.entries.remove(old);
+            let left = self.inode(*from);
+            let _ = left.durable.entries.remove(old);
+            left.hash = None;
             let _ = self.inode(*to).durable.entries.insert(new.clone(), *node);
             return;
         }
@@ -211,21 +223,6 @@ impl Inode {
     fn new(made: Made, durable: State) -> Self {
         let hash = Some(durable.hash());
         Self { made, durable, pending: Vec::new(), hash }
-    }
-
-    /// Everything so far is durable. Renames out of another folder are whole at once, and stand
-    /// with the folder that they lead to.
-    fn settle(&mut self) {
-        for step in std::mem::take(&mut self.pending) {
-            if let Step::Renamed { from, to, node } = &step {
-                assert_eq!(from.0, to.0, "only renames within a folder are modelled");
-                let _ = self.durable.entries.remove(&from.1);
-                let _ = self.durable.entries.insert(to.1.clone(), *node);
-            } else {
-                self.durable.apply(&step, Fate::Kept);
-            }
-        }
-        self.hash = Some(self.durable.hash());
     }
 }
 

@@ -1,8 +1,9 @@
 //! The files that the house rules judge.
 
-use std::{fs, path::Path};
+use std::{fs, path::PathBuf};
 
 use super::code;
+use crate::harness;
 
 /// One text file of the repository.
 pub struct TextFile {
@@ -36,8 +37,8 @@ pub fn read(path: &str) -> Option<String> {
     fs::read_to_string(root().join(path)).ok()
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+fn root() -> PathBuf {
+    harness::source("")
 }
 
 fn collect(folder: &str, paths: &mut Vec<String>) {

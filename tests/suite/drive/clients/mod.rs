@@ -15,7 +15,10 @@ use stillpoint::backend::{
 };
 
 use super::{PROJECT, noise, sign_in::browse};
-use crate::fake_drive::{CLIENT_SECRET, FakeDrive, Fault, When};
+use crate::{
+    fake_drive::{CLIENT_SECRET, FakeDrive, Fault, When},
+    harness,
+};
 
 fn tools() -> PathBuf {
     let home = std::env::var("HOME").unwrap_or_default();
@@ -34,7 +37,7 @@ fn has(what: &str, is_there: bool) -> bool {
 }
 
 fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/drive/clients").join(name)
+    harness::source("tests/suite/drive/clients").join(name)
 }
 
 /// Runs it to its end, which must be a good one; returns what it printed.
