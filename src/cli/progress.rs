@@ -147,7 +147,11 @@ impl<'a> Display<'a> {
         drop(state);
         if shown {
             let path = text::printable(path);
-            let item = if path.is_empty() { part.to_owned() } else { format!("{part}/{path}") };
+            let item = match (part, path.as_str()) {
+                (part, "") => part.to_owned(),
+                ("", path) => path.to_owned(),
+                (part, path) => format!("{part}/{path}"),
+            };
             self.output.warning(&format!("{item}: {}", text::printable(message.as_bytes())));
         }
     }

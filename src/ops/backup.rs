@@ -56,6 +56,17 @@ pub struct Request {
     pub program: PathBuf,
     /// Folders that are never saved: the repository and the state folder.
     pub own: Vec<PathBuf>,
+    /// Where parts come from that are read from a copy, as those of an export are.
+    pub origins: Vec<Origin>,
+}
+
+/// Where a part was before it was copied to where it is read.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    pub part: String,
+    pub sources: Vec<Vec<u8>>,
+    /// The folder that a part of files is the content of.
+    pub root: Vec<u8>,
 }
 
 /// What a run did.
@@ -143,14 +154,13 @@ impl Run<'_> {
         }
     }
 
-    /// The newest snapshot's part of this name and kind.
+    /// The newest snapshot's part of this name and kind. One that was imported serves where there
+    /// is no other: it may be of any age.
     pub fn parent(&self, set: &Set) -> Option<(&Snapshot, &Part)> {
-        self.older.iter().rev().find_map(|snapshot| {
-            let mut parts = snapshot.record.parts.iter();
-            parts
-                .find(|part| part.name == set.name && part.kind == set.kind())
-                .map(|part| (snapshot, part))
-        })
+        let holds = |snapshot| part_of(snapshot, set).map(|part| (snapshot, part));
+        let own = |snapshot: &&Snapshot| snapshot.record.trigger != Trigger::Import;
+        let newest_own = self.older.iter().rev().filter(own).find_map(holds);
+        newest_own.or_else(|| self.older.iter().rev().find_map(holds))
     }
 
     fn done(&self, part: &Part, began: Duration) {
@@ -164,6 +174,11 @@ impl Run<'_> {
             took: self.repo.environment().clock.elapsed() - began,
         }));
     }
+}
+
+fn part_of<'a>(snapshot: &'a Snapshot, set: &Set) -> Option<&'a Part> {
+    let mut parts = snapshot.record.parts.iter();
+    parts.find(|part| part.name == set.name && part.kind == set.kind())
 }
 
 fn attempt(

@@ -51,6 +51,8 @@ pub struct Report {
     pub foreign: u64,
     /// Distinct database images that were looked at.
     pub images: u64,
+    /// Images that cannot be rebuilt any more.
+    pub images_lost: u64,
     /// Images that SQLite finds fault with, though they are as they were captured.
     pub images_unsound: u64,
 }
@@ -62,6 +64,7 @@ impl Report {
             && self.copies_lost == 0
             && self.affected == 0
             && self.foreign == 0
+            && self.images_lost == 0
             && self.images_unsound == 0
     }
 }

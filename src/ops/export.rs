@@ -187,6 +187,10 @@ fn facts(PartAt { snapshot, part }: &PartAt<'_>) -> PartFacts {
             .strftime("%Y-%m-%dT%H:%M:%SZ")
             .to_string(),
         sources: texts(&part.sources),
+        root: match &part.content {
+            PartContent::Tree { path, .. } => String::from_utf8_lossy(path).into_owned(),
+            PartContent::Database { .. } => String::new(),
+        },
         complete: part.outcome == Outcome::Complete,
         problem_count: part.problem_count,
         deleted: texts(&part.gone),

@@ -24,6 +24,7 @@ use crate::{
     disk::{Dir, Disk, Replace, file},
     ops::{
         self,
+        backup::Origin,
         event::Observer,
         export::{
             manifest::{Kind, Manifest, PartFacts},
@@ -140,13 +141,21 @@ impl Export {
     }
 }
 
-/// The parts of an unpacked export as sets that a backup takes, and the version of the application
-/// that the export names.
-pub fn imported_sets(
+/// An unpacked export, as a backup takes it.
+#[derive(Debug)]
+pub struct Imported {
+    pub sets: Vec<Set>,
+    pub origins: Vec<Origin>,
+    /// That the export names.
+    pub app_version: Option<AppVersion>,
+}
+
+/// The parts of an unpacked export as sets that a backup takes.
+pub fn imported(
     terms: &Terms<'_>,
     manifest: &Manifest,
     scratch: &Scratch<'_>,
-) -> Result<(Vec<Set>, Option<AppVersion>), ops::Error> {
+) -> Result<Imported, ops::Error> {
     let set = |part: &PartFacts| {
         let path = scratch.path.join(part.restored_name());
         let content = match part.kind {
@@ -160,8 +169,9 @@ pub fn imported_sets(
         Set { name: part.name.clone(), source }
     };
     let sets = manifest.parts.iter().map(set).collect();
+    let origins = manifest.parts.iter().map(origin).collect();
     if manifest.app_version.is_empty() {
-        return Ok((sets, None));
+        return Ok(Imported { sets, origins, app_version: None });
     }
     // A part cannot have this name.
     let name = ".app-version";
@@ -169,7 +179,16 @@ pub fn imported_sets(
     file::write_new(&*terms.disk, &scratch.dir, name.as_ref(), &[text], 0o600).map_err(
         |source| ops::Error::Io { action: "write", path: scratch.path.join(name), source },
     )?;
-    Ok((sets, Some(AppVersion::File(scratch.path.join(name)))))
+    let app_version = Some(AppVersion::File(scratch.path.join(name)));
+    Ok(Imported { sets, origins, app_version })
+}
+
+fn origin(part: &PartFacts) -> Origin {
+    Origin {
+        part: part.name.clone(),
+        sources: part.sources.iter().map(|path| path.clone().into_bytes()).collect(),
+        root: part.root.clone().into_bytes(),
+    }
 }
 
 fn chosen(

@@ -170,13 +170,13 @@ fn settle_all(
             return Ok(());
         }
         if !store_again(repo, &fresh, &lost)? {
-            return withdraw(repo, snapshot, &lost);
+            return withdraw(repo, &fresh, snapshot, &lost);
         }
         look = tombstones_now(repo, &fresh)?;
     }
     let fresh = Arc::new(Catalogue::load(&repo.env, &repo.state, &repo.keys)?);
     let lost = lost(repo, &fresh, &look.packs(), snapshot)?;
-    if lost.parts.is_empty() { Ok(()) } else { withdraw(repo, snapshot, &lost) }
+    if lost.parts.is_empty() { Ok(()) } else { withdraw(repo, &fresh, snapshot, &lost) }
 }
 
 fn tombstones_now(
@@ -242,7 +242,15 @@ fn store_again(repo: &Repository, fresh: &Arc<Catalogue>, lost: &Lost) -> Result
     Ok(true)
 }
 
-fn withdraw(repo: &Repository, snapshot: &Snapshot, lost: &Lost) -> Result<(), Error> {
+/// Takes a record back. Not while an index object is out of reach, which may name what seems lost:
+/// the record may be the last copy of one that was committed long ago.
+fn withdraw(
+    repo: &Repository,
+    fresh: &Catalogue,
+    snapshot: &Snapshot,
+    lost: &Lost,
+) -> Result<(), Error> {
+    fresh.expect_all_in_reach()?;
     let backend = repo.env.backend.as_ref();
     // Readers of both folders must not take what is withdrawn for a snapshot whose copy is gone.
     backend.delete(&ObjectName::Snapshot(snapshot.id))?;

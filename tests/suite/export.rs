@@ -14,13 +14,13 @@ use std::{
 use stillpoint::{
     clock::{SystemClock, SystemEntropy},
     disk::{Disk, RealDisk, Uninterrupted},
-    format::record::{Storage, Trigger},
+    format::record::{PartContent, Storage, Trigger},
     ops::{
         self, backup,
         event::Silent,
         export,
         moment::PartAt,
-        unpack::{Export, Terms, imported_sets},
+        unpack::{Export, Imported, Terms, imported},
     },
     repo::{Repository, check::Depth},
 };
@@ -118,7 +118,7 @@ fn import(repo: &Repository, file: &Path) -> Result<backup::Report, ops::Error> 
     let env = repo.environment();
     let terms = terms(Arc::clone(&env.disk), &env.stop, repo.state_path().to_owned());
     let (manifest, scratch) = Export::open(&terms, file)?.unpack(&terms, None)?;
-    let (sets, app_version) = imported_sets(&terms, &manifest, &scratch)?;
+    let Imported { sets, origins, app_version } = imported(&terms, &manifest, &scratch)?;
     let request = backup::Request {
         configured: sets.iter().map(|set| (set.name.clone(), set.kind())).collect(),
         sets,
@@ -138,6 +138,7 @@ fn import(repo: &Repository, file: &Path) -> Result<backup::Report, ops::Error> 
         min_free_bytes: 0,
         program: program(),
         own: Vec::new(),
+        origins,
     };
     backup::run(repo, &request, &Silent)
 }
@@ -187,6 +188,16 @@ fn an_export_becomes_a_snapshot_again() {
     assert!(shop::restore_into(&repo, imported, &target).unwrap().is_complete());
     assert_eq!(shop::restored(&target), content);
     assert!(rooms(&vault).is_empty());
+    // It belongs where the original does, and no room of plaintext is remembered.
+    let original = &snapshots[1].record.parts;
+    for (part, original) in imported.record.parts.iter().zip(original) {
+        assert_eq!((&part.name, &part.sources), (&original.name, &original.sources));
+        if let (PartContent::Tree { path, .. }, PartContent::Tree { path: before, .. }) =
+            (&part.content, &original.content)
+        {
+            assert_eq!(path, before);
+        }
+    }
 }
 
 #[test]

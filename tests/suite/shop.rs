@@ -136,6 +136,7 @@ impl Shop {
             min_free_bytes: 0,
             program: program(),
             own: Vec::new(),
+            origins: Vec::new(),
         }
     }
 

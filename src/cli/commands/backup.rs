@@ -182,6 +182,7 @@ fn request(
         min_free_bytes: config.min_free_bytes,
         program: machine.program.clone(),
         own: own(config)?,
+        origins: Vec::new(),
     })
 }
 

@@ -57,6 +57,7 @@ fn figures(done: Done, config: &Config, report: &Report) -> Done {
         .figure("losses", losses.collect::<Vec<_>>())
         .figure("foreign", report.foreign)
         .figure("images", report.images)
+        .figure("images_lost", report.images_lost)
         .figure("images_unsound", report.images_unsound)
 }
 
@@ -108,9 +109,14 @@ fn tell(context: &Context, config: &Config, depth: Depth, report: &Report) {
         line(report.affected, "contents", lost);
     }
     if depth == Depth::Data {
-        let unsound = text::count(report.images_unsound);
         let images = text::counted(report.images, "database image");
-        line(report.images_unsound, "databases", format!("{images}, {unsound} unsound"));
+        let lost = text::count(report.images_lost);
+        let unsound = text::count(report.images_unsound);
+        line(
+            report.images_lost + report.images_unsound,
+            "databases",
+            format!("{images}, {lost} lost, {unsound} unsound"),
+        );
     }
     if report.copies_lost > 0 {
         let lost = text::counted(report.copies_lost, "object");

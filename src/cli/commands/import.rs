@@ -1,5 +1,7 @@
 //! `import`: makes a snapshot of an export.
 
+use std::path::Path;
+
 use crate::{
     cli::{
         args::ImportArgs,
@@ -14,8 +16,9 @@ use crate::{
     ops::{
         backup::{self, Request},
         event::Observer,
+        export::manifest::Manifest,
         run_record::Start,
-        unpack::{Export, imported_sets},
+        unpack::{Export, Imported, imported},
     },
     repo::Repository,
 };
@@ -43,7 +46,7 @@ fn import(
     let export = Export::open(&terms, &absolute(&args.file)?)?;
     let passphrase = passphrase(context, &export, args.export_password_file.as_ref())?;
     let (manifest, scratch) = export.unpack(&terms, passphrase.as_ref())?;
-    let (sets, app_version) = imported_sets(&terms, &manifest, &scratch)?;
+    let Imported { sets, origins, app_version } = imported(&terms, &manifest, &scratch)?;
     let machine = &context.machine;
     let request = Request {
         configured: configured(config, repository, &sets)?,
@@ -54,7 +57,7 @@ fn import(
         actor: config.actor.clone(),
         station: config.station.clone(),
         name: args.name.clone().unwrap_or_default(),
-        note: format!("imported from {}", args.file.display()),
+        note: note(&args.file, &manifest),
         tags: Vec::new(),
         environment: machine.facts(),
         app_version,
@@ -64,8 +67,15 @@ fn import(
         program: machine.program.clone(),
         // What is imported lies in the state folder for a while.
         own: repository_place(config)?.folder().map(ToOwned::to_owned).into_iter().collect(),
+        origins,
     };
     let report = backup::run(repository, &request, observer)?;
     let done = conclude(context, repository, &report);
     send(context, config, (repository, done), observer)
+}
+
+/// Says what the snapshot is: it is younger than what it holds.
+fn note(file: &Path, manifest: &Manifest) -> String {
+    let taken = manifest.parts.iter().map(|part| part.taken.as_str()).max().unwrap_or_default();
+    format!("imported from {}, taken {taken}", file.display())
 }

@@ -151,6 +151,7 @@ pub fn safety(
         min_free_bytes: config.min_free_bytes,
         program: machine.program.clone(),
         own: backup::own(config)?,
+        origins: Vec::new(),
     })
 }
 

@@ -7,11 +7,11 @@ use std::{
 
 use crate::{
     disk::{self, Disk},
-    format::record::{Outcome, Record},
+    format::record::{Outcome, Part, PartContent, Record},
     id::WriterId,
     limits::KIB,
     ops::{
-        backup::{Captured, Run},
+        backup::{Captured, Origin, Run},
         event::Event,
         set::AppVersion,
     },
@@ -43,11 +43,23 @@ pub fn assemble(run: &Run<'_>, captured: &Captured) -> Record {
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
         config: request.config.clone(),
         configured: request.configured.clone(),
-        parts: captured.parts.clone(),
+        parts: captured.parts.iter().map(|part| with_origin(part, &request.origins)).collect(),
         bytes_added: 0,
         incomplete: damaged || !captured.failed.is_empty(),
         failed: captured.failed.clone(),
     }
+}
+
+/// The part, with the places it came from rather than those where a copy of it was read.
+fn with_origin(part: &Part, origins: &[Origin]) -> Part {
+    let mut part = part.clone();
+    if let Some(origin) = origins.iter().find(|origin| origin.part == part.name) {
+        part.sources.clone_from(&origin.sources);
+        if let PartContent::Tree { path, .. } = &mut part.content {
+            path.clone_from(&origin.root);
+        }
+    }
+    part
 }
 
 /// Finds the version of the application. That it cannot be found is worth a warning, never a

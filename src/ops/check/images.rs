@@ -127,7 +127,7 @@ fn tell(
             ("unsound", format!("is as it was captured, but SQLite finds fault with it: {said}"))
         }
         Proof::Lost(why) => {
-            report.affected += 1;
+            report.images_lost += 1;
             ("image-lost", format!("cannot be rebuilt: {why}"))
         }
     };

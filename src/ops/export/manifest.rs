@@ -39,6 +39,9 @@ pub struct PartFacts {
     pub taken: String,
     /// Where it came from.
     pub sources: Vec<String>,
+    /// The folder that a part of files is the content of.
+    #[serde(default)]
+    pub root: String,
     pub complete: bool,
     pub problem_count: u64,
     /// What the snapshot before still had; the first thousand.

@@ -170,6 +170,7 @@ mod tests {
                 snapshot: String::new(),
                 taken: String::new(),
                 sources: Vec::new(),
+                root: String::new(),
                 complete: true,
                 problem_count: 0,
                 deleted: Vec::new(),
