@@ -23,8 +23,8 @@ pub const TRAILER_SEALED_BYTES: u64 = 40;
 pub const TRAILER_BYTES: usize = 24;
 
 const TAG_BYTES: u64 = 16;
-/// A tag, a frame header, and the smallest body.
-const BLOB_SEALED_BYTES_MIN: u64 = 21;
+/// A frame header, the shortest chunk, a tag.
+const BLOB_SEALED_BYTES_MIN: u64 = 22;
 const TABLE: &str = "table of contents";
 const TRAILER: &str = "pack trailer";
 

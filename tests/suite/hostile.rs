@@ -7,11 +7,6 @@ mod decoders;
 
 use proptest::{collection::vec, prelude::*, sample::Index, test_runner::TestRunner};
 
-use stillpoint::{
-    format::parity::{HASH_BYTES, ParityTable},
-    id::PackId,
-};
-
 use crate::vectors::{read, unhex};
 
 /// One thing that happens to bytes on their way.
@@ -90,21 +85,7 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
             seeds.push(("ring".to_owned(), framed[5..].to_vec()));
         }
     }
-    seeds.push(("parity".to_owned(), parity_table()));
     seeds
-}
-
-/// A table of two packs in one stripe.
-fn parity_table() -> Vec<u8> {
-    let table = ParityTable {
-        shard_bytes: 4096,
-        hash_key: [7; 32],
-        packs: vec![(PackId([1; 32]), 9_000), (PackId([2; 32]), 4_096)],
-        recovery: vec![1],
-        hashes: Vec::new(),
-    };
-    let count = table.shard_count() as usize + table.recovery_count();
-    ParityTable { hashes: vec![[3; HASH_BYTES]; count], ..table }.encode()
 }
 
 #[test]

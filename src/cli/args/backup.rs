@@ -29,7 +29,8 @@ pub struct BackupArgs {
     /// Stay on the file system of each path
     #[arg(long)]
     pub one_file_system: bool,
-    /// Store databases anew instead of as changes, and prove that they can be rebuilt
+    /// Read and compare everything, free databases of their older changes, and prove that each can
+    /// be rebuilt
     #[arg(long)]
     pub full: bool,
     /// Name of the snapshot

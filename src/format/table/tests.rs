@@ -9,7 +9,7 @@ use crate::{
 fn two_blobs() -> Vec<u8> {
     let mut table = TableBuilder::default();
     table.push_blob(300, &[(chunk_id(0xa1), 200), (chunk_id(0xa2), 7)]);
-    table.push_blob(21, &[(chunk_id(0xa3), 1)]);
+    table.push_blob(22, &[(chunk_id(0xa3), 1)]);
     assert_eq!(table.blob_count(), 2);
     let encoded_bytes = table.encoded_bytes();
     let bytes = table.finish();
@@ -29,7 +29,7 @@ fn one_blob(stored_bytes: u64, chunk_count: u64, plain_bytes: u64) -> Vec<u8> {
 #[test]
 fn the_table_has_the_bytes_of_the_spec() {
     let [a, b, c] = ["a1", "a2", "a3"].map(|byte| byte.repeat(32));
-    let expected = format!("02{}{}{}{a}{b}{c}", "ac0215", "0201", "c8010701");
+    let expected = format!("02{}{}{}{a}{b}{c}", "ac0216", "0201", "c8010701");
 
     assert_eq!(hex(&two_blobs()), expected);
     every_truncation_fails(&two_blobs(), Table::parse);
@@ -43,9 +43,9 @@ fn blobs_and_chunks_lie_one_after_another() {
     let blobs: Vec<Blob<'_>> = table.blobs().collect();
     assert_eq!((table.blob_count(), table.chunk_count()), (2, 3));
     assert_eq!((blobs[0].number, blobs[0].offset, blobs[0].stored_bytes), (0, 88, 300));
-    assert_eq!((blobs[1].number, blobs[1].offset, blobs[1].stored_bytes), (1, 388, 21));
+    assert_eq!((blobs[1].number, blobs[1].offset, blobs[1].stored_bytes), (1, 388, 22));
     assert_eq!((blobs[0].chunk_count(), blobs[0].plain_bytes()), (2, 207));
-    assert_eq!(table.blobs_end(), 409);
+    assert_eq!(table.blobs_end(), 410);
     let chunks: Vec<TableChunk> = blobs[0].chunks().collect();
     assert_eq!(chunks[1], TableChunk { id: chunk_id(0xa2), start: 200, bytes: 7 });
     let pack = PackEntry { pack: PackId([9; 32]), bytes: 1000, epoch: 3 };
@@ -59,16 +59,16 @@ fn every_limit_of_the_table_is_enforced() {
     let parse = |bytes: &[u8]| Table::parse(bytes).map(|table| table.chunk_count());
     let chunk_max = CHUNK_BYTES_MAX as u64;
 
-    assert_eq!(parse(&one_blob(21, 1, 1)), Ok(1));
+    assert_eq!(parse(&one_blob(22, 1, 1)), Ok(1));
     assert_eq!(parse(&one_blob(BLOB_SEALED_BYTES_MAX as u64, 1, chunk_max)), Ok(1));
-    assert!(breaks(parse(&one_blob(20, 1, 1)), "impossible length"));
+    assert!(breaks(parse(&one_blob(21, 1, 1)), "impossible length"));
     let sealed_max = BLOB_SEALED_BYTES_MAX as u64;
     assert!(breaks(parse(&one_blob(sealed_max + 1, 1, 1)), "impossible length"));
-    assert!(breaks(parse(&one_blob(21, 0, 1)), "no chunks or too many"));
-    assert!(breaks(parse(&one_blob(21, 65_537, 1)), "too long"));
-    assert!(breaks(parse(&one_blob(21, 1, 0)), "empty"));
-    assert!(breaks(parse(&one_blob(21, 1, chunk_max + 1)), "too long"));
-    assert!(breaks(parse(&one_blob(21, 2, chunk_max / 2 + 1)), "holds too much"));
+    assert!(breaks(parse(&one_blob(22, 0, 1)), "no chunks or too many"));
+    assert!(breaks(parse(&one_blob(22, 65_537, 1)), "too long"));
+    assert!(breaks(parse(&one_blob(22, 1, 0)), "empty"));
+    assert!(breaks(parse(&one_blob(22, 1, chunk_max + 1)), "too long"));
+    assert!(breaks(parse(&one_blob(22, 2, chunk_max / 2 + 1)), "holds too much"));
     assert!(breaks(parse(&[0]), "no blobs"));
     assert!(breaks(parse(&vec![0; PACK_TABLE_BYTES_MAX + 1]), "too long"));
     assert!(breaks(parse(&[two_blobs(), vec![0]].concat()), "follow the end"));
@@ -136,7 +136,7 @@ proptest! {
 
     #[test]
     fn every_table_survives(
-        blobs in vec((21..5000u32, vec((any_chunk_id(), 1..4000u32), 1..20)), 1..20),
+        blobs in vec((22..5000u32, vec((any_chunk_id(), 1..4000u32), 1..20)), 1..20),
     ) {
         let mut builder = TableBuilder::default();
         blobs.iter().for_each(|(stored_bytes, chunks)| builder.push_blob(*stored_bytes, chunks));

@@ -13,10 +13,7 @@ use std::{
 
 use crate::{
     disk::{Dir, FileKind, Handle, Replace},
-    format::{
-        node::{Content, Entry},
-        stream::Stream,
-    },
+    format::node::{Content, Entry},
     sink::files::{
         Error, Overwrite,
         failure::{Failure, Trouble},
@@ -41,7 +38,7 @@ pub struct First {
     path: Vec<u8>,
     /// Device and inode in the target.
     identity: (u64, u64),
-    stream: Stream,
+    content: Content,
 }
 
 /// What a name of a file with several names is to become.
@@ -60,7 +57,7 @@ impl Linked {
         match files.get(&(entry.device, entry.inode)) {
             Some(None) => Claim::Busy,
             // Names of one file agree in content, or the snapshot is mistaken about them.
-            Some(Some(first)) if holds(entry, &first.stream) => Claim::Linkable(first.clone()),
+            Some(Some(first)) if entry.content == first.content => Claim::Linkable(first.clone()),
             _ => {
                 let _ = files.insert((entry.device, entry.inode), None);
                 Claim::First
@@ -95,11 +92,11 @@ impl Linked {
 impl Restore<'_> {
     /// Describes a file just restored, if other names may be linked to it.
     pub fn linkable(&self, at: &Opened, path: &[u8], entry: &Entry) -> Option<First> {
-        let Content::File { stream, .. } = &entry.content else { return None };
         let stat = self.sink.disk.stat(at.dir.as_ref()?, OsStr::from_bytes(&entry.name)).ok()?;
         let is_ours_alone = stat.kind == FileKind::File && stat.links == 1;
         let identity = (stat.device, stat.inode);
-        is_ours_alone.then(|| First { path: path.to_vec(), identity, stream: stream.clone() })
+        let content = || entry.content.clone();
+        is_ours_alone.then(|| First { path: path.to_vec(), identity, content: content() })
     }
 
     /// Restores a name as a link to the first one; as a file of its own where that cannot be.
@@ -186,10 +183,6 @@ impl Restore<'_> {
         }
         Ok(dir)
     }
-}
-
-fn holds(entry: &Entry, stream: &Stream) -> bool {
-    matches!(&entry.content, Content::File { stream: held, .. } if held == stream)
 }
 
 fn split(path: &[u8]) -> (&[u8], &OsStr) {

@@ -51,9 +51,9 @@ pub fn run(work: Work, vault: &Vault, shop: &Shop, (call, kind): (u64, Kind)) ->
     }
 }
 
-/// Has the work die at each of its durable steps, before it and with half of its bytes written, in a
-/// copy of the vault of its own. `look` gets the number of the death, two for each step, and what it
-/// left.
+/// Has the work die at each of its durable steps, before it and with half of its bytes written, in
+/// a copy of the vault of its own. `look` gets the number of the death, two for each step, and what
+/// it left.
 pub fn at_every_step(
     work: Work,
     (before, shop): (&Vault, &Shop),

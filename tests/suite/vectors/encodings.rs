@@ -11,6 +11,7 @@ use stillpoint::{
         image::Image,
         node::{Entry, NODE_VERSION},
         page_chunk::{Older, encode_patches, encode_plain},
+        parity::{HASH_BYTES, ParityTable},
         patch,
         pin::Pin,
         segment::{Item, SegmentWriter},
@@ -60,6 +61,7 @@ pub fn all() -> Vec<Value> {
         case("tombstone", "tombstone", &tombstone()),
         case("forget marker", "forget_marker", &forget_marker()),
         case("pin", "pin", &pin()),
+        case("parity table", "parity", &parity_table()),
     ]);
     cases
 }
@@ -82,14 +84,19 @@ pub fn refused() -> Vec<Value> {
         case("an integer fits 64 bits", "uvarint", &[[0xff; 9].as_slice(), &[2]].concat()),
         case("the magic is ours", "header", &changed(header(Kind::Pack), 0, b's')),
         case("the format version is known", "header", &changed(header(Kind::Pack), 8, 2)),
-        case("the kind is known", "header", &changed(header(Kind::Pack), 10, 11)),
-        case("the suite is known", "header", &changed(header(Kind::Pack), 11, 2)),
+        case("the kind is known", "header", &changed(header(Kind::Pack), 10, 0xff)),
+        case("the suite is known", "header", &changed(header(Kind::Pack), 11, 0xff)),
+        case("a pack is sealed", "header", &changed(header(Kind::Pack), 11, 0)),
         case("a pack has an epoch", "header", &changed(header(Kind::Pack), 12, 0)),
+        case("a key ring has no epoch", "header", &changed(header(Kind::Ring), 12, 1)),
+        case("a descriptor has no id", "header", &changed(header(Kind::Descriptor), 48, 1)),
+        case("the header of a pack has no length", "header", &changed(header(Kind::Pack), 80, 1)),
+        case("the header of a pin has a length", "header", &lengthless(Kind::Pinned)),
         case("the hash of a descriptor is right", "descriptor", &changed(descriptor(), 90, 0xff)),
         case("tags ascend", "fields", &[fields(), fields()].concat()),
         case("a mandatory field is known", "fields", &[0, 0x80, 0, 0, 0, 0]),
         case("a table ends where it ends", "table", &[table(), vec![0]].concat()),
-        case("a blob has at least 21 bytes", "table", &changed(table(), 3, 20)),
+        case("a blob has at least 22 bytes", "table", &changed(table(), 3, 21)),
         case("a blob has a chunk", "table", &changed(table(), 4, 0)),
         case("the parts of a pack add up to it", "trailer", &changed(trailer(), 0, 0xff)),
         case(
@@ -119,7 +126,23 @@ pub fn refused() -> Vec<Value> {
             &changed(image().encode().unwrap(), 1, 0x81),
         ),
         case("part names are restricted", "record", &renamed_part()),
+        case("a frame has a known codec", "frame", &[2, 1, 0, 0, 0, 0]),
+        case("a frame is as long as it says", "frame", &[0, 2, 0, 0, 0, 0]),
+        case("a zstd frame is as long as it says", "frame", &changed(compressed(), 1, 0xbd)),
+        case("a zstd frame is not empty", "frame", &packed(0, EMPTY)),
+        case("nothing follows a zstd frame", "frame", &[compressed(), packed(0, EMPTY)].concat()),
+        case("no zstd frame is skippable", "frame", &packed(4, "502a4d180400000001020304")),
+        case("zstd has no dictionary", "frame", &packed(111, WITH_DICTIONARY)),
     ]
+}
+
+/// A compressed frame of this plain length.
+fn packed(plain_bytes: u32, zstd_frame: &str) -> Vec<u8> {
+    [&[1][..], &plain_bytes.to_le_bytes(), &unhex(&json!(zstd_frame))].concat()
+}
+
+fn compressed() -> Vec<u8> {
+    unhex(&json!(COMPRESSED))
 }
 
 /// Frames and their plaintexts. The compressed one is kept as it once came out, since another
@@ -129,8 +152,9 @@ pub fn frames() -> Vec<Value> {
     frame::put_stored(&mut stored, b"hello");
     let cases = [
         ("stored", stored),
-        ("compressed", unhex(&json!(COMPRESSED))),
+        ("compressed", compressed()),
         ("compressed as a stream", unhex(&json!(COMPRESSED_AS_STREAM))),
+        ("compressed with a checksum", unhex(&json!(COMPRESSED_WITH_CHECKSUM))),
     ];
     cases
         .into_iter()
@@ -145,6 +169,13 @@ pub fn frames() -> Vec<Value> {
 const COMPRESSED: &str = "01bc02000028b52ffd60bc017500003868656c6c6f2c200100b2541523";
 /// The same from a program that was not: its zstd frame does not repeat the plain length.
 const COMPRESSED_AS_STREAM: &str = "01bc02000028b52ffd00587500003868656c6c6f2c200100b2541523";
+/// The same with the checksum that zstd can add.
+const COMPRESSED_WITH_CHECKSUM: &str =
+    "01bc02000028b52ffd64bc017500003868656c6c6f2c200100b254152306d38651";
+/// What zstd makes of nothing.
+const EMPTY: &str = "28b52ffd2000010000";
+/// Packed with a dictionary that is not here.
+const WITH_DICTIONARY: &str = "28b52ffd214d6fb50000a380012492157d780105fc473b3ca642eeb1724c2808";
 
 pub fn patches() -> Vec<Value> {
     let older: Vec<u8> = (0..PAGE_BYTES).map(|at| (at * 7) as u8).collect();
@@ -180,6 +211,7 @@ pub fn decode(decoder: &Value, bytes: &[u8]) -> Result<Value, Error> {
         "svarint" => to_end(Cursor::new("svarint", bytes), |cursor| Ok(json!(cursor.svarint()?))),
         "header" => Ok(json!(Header::decode(bytes)?)),
         "fields" => show_fields(bytes),
+        "frame" => Ok(json!(hex(&frame::decode(bytes.to_vec(), 1 << 20)?))),
         "trailer" => {
             let trailer = Trailer::decode(bytes, PACK_BYTES)?;
             Ok(json!({
@@ -201,6 +233,7 @@ pub fn decode(decoder: &Value, bytes: &[u8]) -> Result<Value, Error> {
         "tombstone" => show::object(Kind::Tombstone, bytes),
         "forget_marker" => show::object(Kind::Forgotten, bytes),
         "pin" => show::object(Kind::Pinned, bytes),
+        "parity" => show::object(Kind::Parity, bytes),
         other => panic!("no decoder is called {other}"),
     }
 }
@@ -262,7 +295,7 @@ fn show_fields(bytes: &[u8]) -> Result<Value, Error> {
 fn table() -> Vec<u8> {
     let mut table = TableBuilder::default();
     table.push_blob(300, &[(keys().chunk_id(b"hello"), 200), (ChunkId(counting(1)), 7)]);
-    table.push_blob(21, &[(ChunkId(counting(2)), 1)]);
+    table.push_blob(22, &[(ChunkId(counting(2)), 1)]);
     table.finish()
 }
 
@@ -329,6 +362,25 @@ fn pin() -> Vec<u8> {
         until: Some(2_079_200_000_000_000_000),
     };
     pin.encode().unwrap()
+}
+
+/// A table of two packs in one stripe, without the hashes of true shards.
+fn parity_table() -> Vec<u8> {
+    let table = ParityTable {
+        shard_bytes: 4096,
+        hash_key: counting(0x77),
+        packs: vec![(PackId(counting(3)), 9000), (PackId(counting(7)), 4096)],
+        recovery: vec![1],
+        hashes: (0..5).map(|shard| [shard; HASH_BYTES]).collect(),
+    };
+    table.encode()
+}
+
+/// A header that leaves out the length of an object that has one.
+fn lengthless(kind: Kind) -> Vec<u8> {
+    let mut bytes = header(kind);
+    bytes[80..].fill(0);
+    bytes
 }
 
 fn renamed_part() -> Vec<u8> {
