@@ -4,7 +4,7 @@
 //! every part that was configured then, the newest snapshot at or before it that holds the part. A
 //! shop that saves its database hourly and its uploads weekly gets both back from one word.
 //! `latest` passes over safety snapshots: what was about to be replaced is rarely what is wanted
-//! back. Moments pass over imported snapshots, which are younger than what they hold. Pure: time, zone and snapshots are handed in.
+//! back. Pure: time, zone and snapshots are handed in.
 
 mod parse;
 
@@ -109,14 +109,13 @@ impl Selector {
             }
             When::Latest => self.compose(snapshots, last, (compose, part_kept)),
             When::Before(end) => {
-                let end = snapshots.iter().rposition(|snapshot| snapshot.record.created < *end);
-                let until = &snapshots[..end.map_or(0, |newest| newest + 1)];
-                let newest = until.iter().rev().find(|snapshot| is_own(snapshot)).or(until.last());
+                let newest = snapshots.iter().rposition(|snapshot| snapshot.record.created < *end);
                 let newest = newest.ok_or_else(|| Error::NothingBefore {
                     text: self.text.clone(),
                     oldest: oldest(snapshots),
                 })?;
-                self.compose(until, newest, (compose, newest_part))
+                let until = &snapshots[..=newest];
+                self.compose(until, &snapshots[newest], (compose, newest_part))
             }
         }
     }
@@ -220,13 +219,8 @@ fn configured(snapshot: &Snapshot) -> Vec<(&str, PartKind)> {
 /// Finds a part of this name in the snapshots up to a moment.
 type PartIn = for<'a> fn(&'a [Snapshot], &str) -> Option<PartAt<'a>>;
 
-/// What was imported is of another time, and serves only where there is nothing else.
 fn newest_part<'a>(snapshots: &'a [Snapshot], name: &str) -> Option<PartAt<'a>> {
-    let find = |is_meant: fn(&Snapshot) -> bool| {
-        let mut meant = snapshots.iter().rev().filter(|snapshot| is_meant(snapshot));
-        meant.find_map(|snapshot| part_of(snapshot, name))
-    };
-    find(is_own).or_else(|| find(|_| true))
+    snapshots.iter().rev().find_map(|snapshot| part_of(snapshot, name))
 }
 
 /// What was saved only because it was about to be replaced is not what `latest` means, unless
@@ -241,11 +235,7 @@ fn newest_kept(snapshots: &[Snapshot]) -> Option<&Snapshot> {
 }
 
 fn is_kept(snapshot: &Snapshot) -> bool {
-    is_own(snapshot) && snapshot.record.trigger != Trigger::Safety
-}
-
-fn is_own(snapshot: &Snapshot) -> bool {
-    snapshot.record.trigger != Trigger::Import
+    snapshot.record.trigger != Trigger::Safety
 }
 
 fn part_of<'a>(snapshot: &'a Snapshot, name: &str) -> Option<PartAt<'a>> {

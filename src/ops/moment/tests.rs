@@ -269,21 +269,6 @@ fn latest_passes_over_what_was_saved_because_it_was_about_to_be_replaced() {
 }
 
 #[test]
-fn what_was_imported_is_no_moment_unless_there_is_nothing_else() {
-    let mut snapshots = history();
-    let mut imported = snapshots.last().unwrap().clone();
-    imported.id = SnapshotId([0xee; 32]);
-    imported.record.trigger = Trigger::Import;
-    let before = ["latest", "today"].map(|text| sources(text, &snapshots));
-    snapshots.push(imported.clone());
-
-    assert_eq!(["latest", "today"].map(|text| sources(text, &snapshots)), before);
-    for text in ["latest", "today"] {
-        assert!(!sources(text, std::slice::from_ref(&imported)).is_empty(), "{text}");
-    }
-}
-
-#[test]
 fn a_time_takes_every_part_from_the_newest_snapshot_at_or_before_it() {
     let history = history();
 
