@@ -8,7 +8,7 @@ use std::{borrow::Cow, cell::RefCell};
 
 use zstd::{
     bulk::{Compressor, Decompressor},
-    zstd_safe,
+    zstd_safe::{self, CParameter, Strategy},
 };
 
 use crate::format::{Error, cursor::Cursor};
@@ -20,17 +20,91 @@ const SEAL_ROOM_BYTES: usize = 16;
 const LEVEL: i32 = 3;
 const OBJECT: &str = "frame";
 
+/// Plaintexts from this length on are searched near or far, whichever does better.
+const JUDGED_BYTES_MIN: usize = 256 * 1024;
+/// One plaintext in so many is searched both ways.
+const JUDGED_ONE_IN: u32 = 32;
+/// What a near search must save, as a part of the frame: where it saves less, neighbours differ
+/// from each other by more.
+const NEAR_SAVES_ONE_IN: usize = 128;
+
+/// Where the compressor looks for what it has seen before.
+///
+/// Records with random parts, such as signatures, tokens and random keys, fill its tables with what
+/// never comes again. Small ones hold the last few kilobytes, where the fields of the neighbouring
+/// records are, and stay in the first cache: a database of a shop takes 3 % less room and a sixth
+/// less time. Texts and logs repeat what is further away, and take 2 to 4 % more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Level 3 as it is.
+    Far,
+    /// Level 3 with small tables.
+    Near,
+}
+
 /// What a thread keeps between frames.
 struct Packer {
-    compressor: Compressor<'static>,
-    scratch: Vec<u8>,
+    far: Compressor<'static>,
+    near: Compressor<'static>,
+    /// What did better when both were last tried.
+    reach: Reach,
+    /// How many plaintexts are still packed before both are tried again.
+    trusted: u32,
+    /// Where a frame is packed, and where the other way to pack it is tried.
+    scratch: [Vec<u8>; 2],
 }
 
 impl Packer {
     fn new() -> Self {
-        let compressor = Compressor::new(LEVEL).expect("zstd has this level");
-        Self { compressor, scratch: Vec::new() }
+        let level_3 = || Compressor::new(LEVEL).expect("zstd has this level");
+        let mut near = level_3();
+        for parameter in [
+            CParameter::Strategy(Strategy::ZSTD_dfast),
+            CParameter::MinMatch(4),
+            CParameter::ChainLog(10),
+            CParameter::HashLog(16),
+        ] {
+            near.set_parameter(parameter).expect("zstd has had these since 1.4");
+        }
+        Self { far: level_3(), near, reach: Reach::Far, trusted: 0, scratch: Default::default() }
     }
+
+    /// Returns the plaintext packed; nothing if that takes more than `room`.
+    fn pack(&mut self, plain: &[u8], room: usize) -> Option<&[u8]> {
+        let [first, second] = &mut self.scratch;
+        if plain.len() < JUDGED_BYTES_MIN {
+            return pack(&mut self.far, plain, room, first);
+        }
+        if self.trusted > 0 {
+            self.trusted -= 1;
+            let compressor = match self.reach {
+                Reach::Far => &mut self.far,
+                Reach::Near => &mut self.near,
+            };
+            return pack(compressor, plain, room, first);
+        }
+        self.trusted = JUDGED_ONE_IN - 1;
+        let far = pack(&mut self.far, plain, room, first);
+        let room = far.map_or(room, |far| far.len() - far.len().div_ceil(NEAR_SAVES_ONE_IN));
+        let near = pack(&mut self.near, plain, room, second);
+        self.reach = if near.is_some() { Reach::Near } else { Reach::Far };
+        near.or(far)
+    }
+}
+
+/// Packs a plaintext at the beginning of the scratch; nothing if that takes more than `room`: the
+/// compressor gives up as soon as it is used up.
+fn pack<'a>(
+    compressor: &mut Compressor<'static>,
+    plain: &[u8],
+    room: usize,
+    scratch: &'a mut Vec<u8>,
+) -> Option<&'a [u8]> {
+    if scratch.len() < room {
+        scratch.resize(room, 0);
+    }
+    let packed_bytes = compressor.compress_to_buffer(plain, &mut scratch[..room]).ok()?;
+    Some(&scratch[..packed_bytes])
 }
 
 thread_local! {
@@ -58,18 +132,13 @@ pub fn put_stored(out: &mut Vec<u8>, plain: &[u8]) {
 /// The compressor writes where this thread's last frame was, so that a frame takes no more memory
 /// than it needs and no page is touched for the first time.
 pub fn put_compressed(out: &mut Vec<u8>, plain: &[u8]) {
-    // No more room than saves 0.5 %: the compressor gives up as soon as it is used up.
+    // No more room than saves 0.5 %.
     let room = plain.len() - plain.len() / 200;
-    let is_packed = PACKER.with_borrow_mut(|Packer { compressor, scratch }| {
-        if scratch.len() < room {
-            scratch.resize(room, 0);
-        }
-        let Ok(packed_bytes) = compressor.compress_to_buffer(plain, &mut scratch[..room]) else {
-            return false;
-        };
-        out.reserve(FRAME_HEADER_BYTES + packed_bytes + SEAL_ROOM_BYTES);
+    let is_packed = PACKER.with_borrow_mut(|packer| {
+        let Some(packed) = packer.pack(plain, room) else { return false };
+        out.reserve(FRAME_HEADER_BYTES + packed.len() + SEAL_ROOM_BYTES);
         put_header(out, Codec::Zstd, plain.len());
-        out.extend_from_slice(&scratch[..packed_bytes]);
+        out.extend_from_slice(packed);
         true
     });
     if !is_packed {
@@ -171,6 +240,39 @@ mod tests {
         assert_eq!(compressed(&plain).len(), 100_005);
         assert_eq!(compressed(&ordered)[0], Codec::Zstd as u8);
         assert_eq!(decode(compressed(&ordered), 200_000), Ok(ordered));
+    }
+
+    /// Rows of a table: names that come again, and a signature of each that does not.
+    fn rows(bytes: usize) -> Vec<u8> {
+        let random = noise(bytes);
+        let row = |random: &[u8]| {
+            let name = ["coral brick", "sand amber", "mint moss olive"][usize::from(random[0] % 3)];
+            format!("{name} {} {}\n", u16::from(random[1]) * 7, hex(&random[2..14]))
+        };
+        let mut rows: Vec<u8> =
+            random.chunks_exact(14).flat_map(|at| row(at).into_bytes()).collect();
+        rows.truncate(bytes);
+        rows
+    }
+
+    #[test]
+    fn the_reach_that_does_better_is_kept_for_a_while_and_then_judged_again() {
+        let (near, far) = (rows(JUDGED_BYTES_MIN), noise(JUDGED_BYTES_MIN / 2).repeat(2));
+        let mut packer = Packer::new();
+        let mut reach_after = |plain: &[u8]| {
+            let packed = packer.pack(plain, plain.len()).map(<[u8]>::to_vec);
+            let mut frame = vec![Codec::Zstd as u8];
+            frame.extend((plain.len() as u32).to_le_bytes());
+            frame.extend(packed.expect("it saves something"));
+            assert_eq!(decode(frame, plain.len()).unwrap(), plain);
+            packer.reach
+        };
+
+        assert_eq!(reach_after(&near), Reach::Near);
+        for _ in 1..JUDGED_ONE_IN {
+            assert_eq!(reach_after(&near), Reach::Near);
+        }
+        assert_eq!(reach_after(&far), Reach::Far);
     }
 
     #[test]
