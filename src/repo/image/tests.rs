@@ -1,5 +1,7 @@
 //! Images built and read back, against a model that keeps every page of every moment.
 
+mod hours;
+
 use std::{collections::HashSet, io, sync::Arc};
 
 use proptest::prelude::*;
