@@ -100,8 +100,10 @@ struct Worker<'a> {
     /// Pages seen so far.
     page_count: u32,
     changed_count: u32,
-    changed: Vec<u8>,
-    numbers: Vec<u8>,
+    /// Which pages of the batch changed, counted from 0.
+    changed: Vec<usize>,
+    /// Their bytes, one after another.
+    gathered: Vec<u8>,
 }
 
 impl<'a> Worker<'a> {
@@ -111,7 +113,7 @@ impl<'a> Worker<'a> {
             page_count: 0,
             changed_count: 0,
             changed: Vec::new(),
-            numbers: Vec::new(),
+            gathered: Vec::new(),
         }
     }
 
@@ -133,14 +135,13 @@ impl<'a> Worker<'a> {
         for (at, page) in batch.chunks_exact(page_bytes).enumerate() {
             let hash = page_hash(key, page);
             if older.get(at) != Some(&hash) {
-                self.changed.extend_from_slice(page);
-                self.numbers.extend((first + at as u32 + 1).to_le_bytes());
+                self.changed.push(at);
             }
             hashes.extend(hash);
             self.page_count += 1;
         }
         spool.write_all_at(&hashes, layout.hashes() + u64::from(first) * HASH_BYTES)?;
-        self.write_changed()
+        self.write_changed(batch, first)
     }
 
     /// Hashes of the older image's pages from this one (counted from 0) on, as far as it goes.
@@ -156,14 +157,24 @@ impl<'a> Worker<'a> {
         Ok(hashes)
     }
 
-    fn write_changed(&mut self) -> io::Result<()> {
+    /// Writes the changed pages of a batch, whose first page (counted from 0) is given.
+    fn write_changed(&mut self, batch: &[u8], first: u32) -> io::Result<()> {
         let Recording { spool, layout, .. } = self.recording;
+        let page_bytes = layout.page_bytes as usize;
+        let page = |at: &usize| &batch[at * page_bytes..][..page_bytes];
+        let numbers: Vec<u8> =
+            self.changed.iter().flat_map(|at| (first + *at as u32 + 1).to_le_bytes()).collect();
         let done = u64::from(self.changed_count);
-        spool.write_all_at(&self.numbers, layout.numbers() + done * 4)?;
-        let pages = layout.pages() + done * u64::from(layout.page_bytes);
-        spool.write_all_at(&self.changed, pages)?;
-        self.changed_count += (self.numbers.len() / 4) as u32;
-        self.numbers.clear();
+        spool.write_all_at(&numbers, layout.numbers() + done * 4)?;
+        let offset = layout.pages() + done * u64::from(layout.page_bytes);
+        if self.changed.len() * page_bytes == batch.len() {
+            spool.write_all_at(batch, offset)?;
+        } else {
+            self.gathered.clear();
+            self.changed.iter().for_each(|at| self.gathered.extend_from_slice(page(at)));
+            spool.write_all_at(&self.gathered, offset)?;
+        }
+        self.changed_count += self.changed.len() as u32;
         self.changed.clear();
         Ok(())
     }
