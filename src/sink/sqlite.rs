@@ -11,7 +11,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -22,10 +22,17 @@ use crate::{
     crypto::keys::Keys,
     disk::{Dir, Disk, FileKind, Handle, Replace, Stat, write_all_at},
     format::image::Image,
+    limits::MIB,
     repo::image::{self, ImageReader},
-    sink::files::{RestoreDatabase, RestoreDatabaseError, unfinished_name},
+    sink::{
+        early_sync::{self, EarlySync},
+        files::{RestoreDatabase, RestoreDatabaseError, unfinished_name},
+    },
     source::sqlite::{COMPANIONS, companion},
 };
+
+/// What is written while the disk is idle need not be waited for at the end.
+const SYNC_EVERY_BYTES: u64 = 64 * MIB as u64;
 
 /// Writes database images.
 #[derive(Clone, Copy)]
@@ -72,6 +79,7 @@ impl DatabaseSink<'_> {
 
     fn fill(&self, reader: &ImageReader, file: &File, bytes: u64) -> Result<(), Error> {
         doing("write", self.disk.set_len(file, bytes))?;
+        let bytes_written = AtomicU64::new(0);
         let write = |offset, run: &[u8]| {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);
@@ -80,10 +88,19 @@ impl DatabaseSink<'_> {
             if run.iter().any(|byte| *byte != 0) {
                 doing("write", write_all_at(self.disk, file, run, offset))?;
             }
+            let _ = bytes_written.fetch_add(run.len() as u64, Ordering::Relaxed);
             (self.observe)(run.len() as u64);
             Ok(())
         };
-        let identity = reader.read_whole(self.keys, &write, &mut |_| Ok(()))?;
+        let early = EarlySync {
+            every_bytes: SYNC_EVERY_BYTES,
+            bytes_written: &|| bytes_written.load(Ordering::Relaxed),
+            sync: &|| self.disk.sync(file),
+        };
+        let (read, synced) =
+            early_sync::beside(&early, || reader.read_whole(self.keys, &write, &mut |_| Ok(())));
+        let identity = read?;
+        doing("sync", synced)?;
         if identity == reader.image().identity {
             Ok(())
         } else {

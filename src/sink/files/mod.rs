@@ -8,7 +8,6 @@
 
 mod choice;
 mod content;
-mod early_sync;
 mod extra;
 mod failure;
 mod file;

@@ -11,21 +11,26 @@ use crate::{
     disk::{Dir, Handle, Spread},
     format::node::{Content, Entry},
     limits::MIB,
-    sink::files::{
-        Change, ChangeKind, Destination, Error, Event, Options, Overwrite, Report, Sink,
-        choice::{Choice, Chooser},
-        early_sync,
-        failure::{Failure, Trouble},
-        folder::Level,
-        linked::Linked,
-        tally::Tally,
-        target::{Opened, Target, marker_name, temporary_name},
+    sink::{
+        early_sync::{self, EarlySync},
+        files::{
+            Change, ChangeKind, Destination, Error, Event, Options, Overwrite, Report, Sink,
+            choice::{Choice, Chooser},
+            failure::{Failure, Trouble},
+            folder::Level,
+            linked::Linked,
+            tally::Tally,
+            target::{Opened, Target, marker_name, temporary_name},
+        },
     },
 };
 
 /// Stack of one thread. Folders lie in each other up to a thousand deep, and a thread that waits
 /// for a sub-folder may take up another one meanwhile. Only what is used takes memory.
 const STACK_BYTES: usize = 256 * MIB;
+
+/// A sync of the whole file system is for much at a time.
+const SYNC_EVERY_BYTES: u64 = 192 * MIB as u64;
 
 /// Whether anything is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,10 +79,17 @@ pub fn restore_tree(
     let mut restore = Restore::new(sink, options, Acts::Write, chooser);
     restore.cleans = marker.was_there;
     restore.open_root(destination)?;
-    let (ran, synced) =
-        early_sync::beside(sink.disk, restore.root.dir.as_ref(), &restore.tally, || {
-            restore.run(root)
-        });
+    let (ran, synced) = match &restore.root.dir {
+        Some(dir) => {
+            let early = EarlySync {
+                every_bytes: SYNC_EVERY_BYTES,
+                bytes_written: &|| restore.tally.bytes_written(),
+                sync: &|| sink.disk.sync_tree(dir),
+            };
+            early_sync::beside(&early, || restore.run(root))
+        }
+        None => (restore.run(root), Ok(())),
+    };
     ran?;
     synced.map_err(|error| io_error("make durable", destination, error))?;
     restore.tally.tell(Event::Sync);

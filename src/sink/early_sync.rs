@@ -11,29 +11,23 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    disk::{Dir, Disk},
-    limits::MIB,
-    sink::files::tally::Tally,
-};
-
-/// Bytes written after which the disk is told to begin.
-const EVERY_BYTES: u64 = 192 * MIB as u64;
 /// How long the thread rests between two looks.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// When and how to make durable what is written so far.
+pub struct EarlySync<'a> {
+    /// Bytes written after which the disk is told to begin.
+    pub every_bytes: u64,
+    pub bytes_written: &'a (dyn Fn() -> u64 + Sync),
+    pub sync: &'a (dyn Fn() -> io::Result<()> + Sync),
+}
+
 /// Does the work while another thread syncs what it has written so far. Returns the result of the
 /// work, and the first error of a sync.
-pub fn beside<T>(
-    disk: &dyn Disk,
-    dir: Option<&Dir>,
-    tally: &Tally<'_>,
-    work: impl FnOnce() -> T,
-) -> (T, io::Result<()>) {
-    let Some(dir) = dir else { return (work(), Ok(())) };
+pub fn beside<T>(early: &EarlySync<'_>, work: impl FnOnce() -> T) -> (T, io::Result<()>) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let syncing = scope.spawn(|| sync_now_and_then(disk, dir, tally, &is_over));
+        let syncing = scope.spawn(|| sync_now_and_then(early, &is_over));
         let result = work();
         is_over.store(true, Relaxed);
         syncing.thread().unpark();
@@ -41,17 +35,12 @@ pub fn beside<T>(
     })
 }
 
-fn sync_now_and_then(
-    disk: &dyn Disk,
-    dir: &Dir,
-    tally: &Tally<'_>,
-    is_over: &AtomicBool,
-) -> io::Result<()> {
+fn sync_now_and_then(early: &EarlySync<'_>, is_over: &AtomicBool) -> io::Result<()> {
     let mut synced_bytes = 0;
     while !is_over.load(Relaxed) {
-        let written_bytes = tally.bytes_written();
-        if written_bytes >= synced_bytes + EVERY_BYTES {
-            disk.sync_tree(dir)?;
+        let written_bytes = (early.bytes_written)();
+        if written_bytes >= synced_bytes + early.every_bytes {
+            (early.sync)()?;
             synced_bytes = written_bytes;
         }
         thread::park_timeout(PATIENCE);
