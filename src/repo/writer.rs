@@ -1,11 +1,11 @@
-//! Storing the chunks of one run: lanes gather, workers compress and seal, one thread writes packs.
+//! Storing the chunks of one run: lanes gather, workers compress and seal, two threads write packs.
 //!
 //! ```text
 //! lane: hash, known?, gather 512 KiB ─▶ worker: compress, seal, prove ─▶ pack thread: write, sync
 //! ```
 //!
-//! Queues are bounded, so memory is: a few blobs, and at most three packs. A writer that failed
-//! stays failed.
+//! Queues are bounded, so memory is: a few blobs, and three packs; a worker that has a pack to hand
+//! over while both pack threads are busy waits with it. A writer that failed stays failed.
 
 use std::{
     collections::HashSet,
@@ -32,6 +32,10 @@ use crate::{
         staged::Staged,
     },
 };
+
+/// One pack is written while another waits for its sync. There is no queue between: a pack that
+/// waits in one takes the same memory as a pack that is being written.
+const PACK_THREADS: usize = 2;
 
 /// Stores the chunks of one run. Lanes may be used from different threads.
 pub struct Writer {
@@ -77,7 +81,7 @@ impl Writer {
     pub fn start(env: Environment, catalogue: Arc<Catalogue>) -> Self {
         let workers = std::thread::available_parallelism().map_or(2, usize::from).min(8);
         let (blobs, blob_queue) = bounded(workers);
-        let (packs, pack_queue) = bounded(1);
+        let (packs, pack_queue) = bounded(0);
         let shared = Arc::new(Shared {
             packer: Packer::new(catalogue.keys().clone(), env.entropy.clone()),
             env,
@@ -97,8 +101,10 @@ impl Writer {
                 std::thread::spawn(move || seal_blobs(&shared, &queue, &packs))
             })
             .collect();
-        let writing = shared.clone();
-        threads.push(std::thread::spawn(move || write_packs(&writing, &pack_queue)));
+        threads.extend((0..PACK_THREADS).map(|_| {
+            let (shared, queue) = (shared.clone(), pack_queue.clone());
+            std::thread::spawn(move || write_packs(&shared, &queue))
+        }));
         Self { shared, blobs: Some(blobs), threads }
     }
 
@@ -347,12 +353,12 @@ fn seal_blob(shared: &Shared, blob: Blob, packs: &Sender<FullPack>) -> Result<()
     let last = place.fill(frame, blob.chunks, shared.catalogue.keys())?;
     for pack in full.into_iter().chain(last) {
         shared.work.begin();
-        packs.send(pack).expect("the pack thread ends after the last worker");
+        packs.send(pack).expect("the pack threads end after the last worker");
     }
     Ok(())
 }
 
-/// The pack thread: makes packs durable, one after another.
+/// A pack thread: makes packs durable, one after another.
 fn write_packs(shared: &Shared, queue: &Receiver<FullPack>) {
     for pack in queue {
         write_pack(shared, pack, Padding::None);
