@@ -1,5 +1,6 @@
 //! What differs between two moments: paths of trees, pages and rows of databases.
 
+mod present;
 mod renames;
 pub mod rows;
 pub mod text;
@@ -8,6 +9,7 @@ mod trees;
 use std::sync::Arc;
 
 use renames::Renames;
+pub use present::{Place, diff_present};
 pub use trees::{Change, Difference};
 
 use crate::{

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! plan, space, version -> journal -> stage beside -> before_restore -> proof that nobody has the
-//! databases open -> safety snapshot -> plan again -> moves, durable -> swap by renames -> verify
-//! -> migrate -> after_restore -> done
+//! databases open -> safety snapshot -> plan again -> rows of kept tables -> moves, durable -> swap
+//! by renames -> verify -> migrate -> after_restore -> done
 //! ```
 //!
 //! Up to `after_restore` any failure takes all of it back, by itself; a process that is killed
@@ -15,6 +15,7 @@
 mod error;
 mod hook;
 mod journal;
+mod kept;
 mod mixture;
 mod moves;
 mod path_text;
@@ -41,8 +42,9 @@ use crate::{
 };
 
 pub use error::Error;
+pub use kept::{Kept, plan_kept};
 pub use mixture::refuse_mixture;
-pub use plan::{Kind, Removal, Site};
+pub use plan::{Kind, Removal, Site, tree_place};
 pub use roll_back::Recovered;
 pub use undo::{Undo, undo};
 pub use version::Installed;
@@ -74,6 +76,8 @@ pub struct Request {
     pub min_free_bytes: u64,
     /// Our own program, which checks databases in processes of their own.
     pub program: PathBuf,
+    /// Tables that keep their present rows, whatever database they are in.
+    pub kept_tables: Vec<String>,
     /// Folders that are never touched: the repository and the state folder.
     pub own: Vec<PathBuf>,
 }
@@ -156,6 +160,8 @@ pub fn run(
     if sites.iter().all(|site| site.changes.is_empty()) {
         return Ok(Report { sites, safety: None });
     }
+    // What cannot be kept is found before the application is stopped.
+    let _ = plan_kept(repo, (goal, &sites), request)?;
     let mut work = Work::begin((repo, request), observer, goal, (sites, age))?;
     match work.go() {
         Ok(report) => Ok(report),

@@ -7,6 +7,7 @@
 
 mod expression;
 mod foreign;
+mod keep;
 mod load;
 mod shape;
 mod write;
@@ -17,6 +18,8 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
+
+pub use keep::{KeptTable, keep, plan_keep};
 
 use crate::ops::past::{self, PastDatabase};
 use foreign::add_parents;

@@ -115,6 +115,7 @@ impl Scene {
             safety: self.shop().request(Storage::Incremental),
             min_free_bytes: 0,
             program: program(),
+            kept_tables: Vec::new(),
             own: Vec::new(),
         }
     }

@@ -248,6 +248,87 @@ fn what_the_backup_leaves_out_is_not_deleted() {
     assert_eq!(text(&shop, "uploads/extra/z"), None);
 }
 
+/// A shop whose audit log refers to clerks, and that was saved before a bad day.
+fn audited_shop() -> Shop {
+    let shop = Shop::open();
+    shop.on_pos(
+        "CREATE TABLE clerk (id INTEGER PRIMARY KEY, name TEXT);
+         CREATE TABLE audit (at INTEGER PRIMARY KEY, clerk INTEGER REFERENCES clerk, what TEXT);
+         CREATE TABLE note (id INTEGER PRIMARY KEY, about INTEGER REFERENCES audit);
+         CREATE TRIGGER audited AFTER INSERT ON sales BEGIN
+             INSERT INTO audit (clerk, what) VALUES (1, 'sale ' || new.id);
+         END;
+         INSERT INTO clerk VALUES (1, 'Ada');
+         INSERT INTO audit VALUES (1, 1, 'opened'), (2, 1, 'sold');
+         INSERT INTO note VALUES (1, 2);",
+    );
+    assert_eq!(shop.back_up(&[]).code, Some(0));
+    shop.on_pos(
+        "INSERT INTO clerk VALUES (2, 'Bob'), (3, 'Eve');
+         DELETE FROM sales WHERE id <= 50;
+         DELETE FROM audit WHERE at = 1;
+         INSERT INTO audit VALUES (10, 2, 'deleted sales');",
+    );
+    shop
+}
+
+/// The first column of all rows.
+fn column(shop: &Shop, sql: &str) -> Vec<String> {
+    let database = Connection::open(shop.path("pos.db")).unwrap();
+    let mut statement = database.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn an_excluded_table_keeps_its_rows_and_those_they_need() {
+    let shop = audited_shop();
+
+    let preview = shop.run(["restore", "latest", "--live", "-n", "--exclude-table", "audit"]);
+    let done = in_place(&shop, &["--exclude-table", "AUDIT"]);
+
+    assert_eq!(preview.code, Some(0), "{}", preview.err);
+    let kept = "keeps    pos.audit: 2 rows as now; the snapshot has 2\n           rows of clerk";
+    assert!(preview.out.contains(kept), "{}", preview.out);
+    assert!(preview.out.contains("note refers to it"), "{}", preview.out);
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert_eq!(rows(&shop), 100);
+    assert_eq!(column(&shop, "SELECT what FROM audit ORDER BY at"), ["sold", "deleted sales"]);
+    assert_eq!(column(&shop, "SELECT name FROM clerk"), ["Ada", "Bob"], "who is needed, no more");
+    assert_eq!(column(&shop, "SELECT integrity_check FROM pragma_integrity_check"), ["ok"]);
+    assert!(nothing_is_left(&shop));
+
+    let undone = shop.run(["undo"].iter().chain(&YES));
+
+    assert_eq!(undone.code, Some(0), "{}", undone.err);
+    assert_eq!(rows(&shop), 50);
+    assert_eq!(column(&shop, "SELECT name FROM clerk"), ["Ada", "Bob", "Eve"]);
+}
+
+#[test]
+fn rows_that_cannot_be_kept_take_all_of_it_back() {
+    let shop = audited_shop();
+    // The note of then is about a row that is gone now.
+    shop.on_pos("DELETE FROM note; DELETE FROM audit WHERE at = 2");
+    shop.write("uploads/a.txt", "spoiled");
+
+    let refused = in_place(&shop, &["--exclude-table", "audit"]);
+    let unknown = in_place(&shop, &["--exclude-table", "nowhere"]);
+    shop.on_pos("ALTER TABLE audit ADD COLUMN till TEXT");
+    let newer = in_place(&shop, &["--exclude-table", "audit"]);
+
+    assert_eq!(refused.code, Some(2), "{}", refused.err);
+    assert!(refused.err.contains("audit cannot keep its rows: 1 rows"), "{}", refused.err);
+    assert!(refused.err.contains("all is as it was before"), "{}", refused.err);
+    assert_eq!(unknown.code, Some(2), "{}", unknown.err);
+    assert!(unknown.err.contains("no database"), "{}", unknown.err);
+    assert_eq!(newer.code, Some(2), "{}", newer.err);
+    assert!(newer.err.contains("does not know its column till"), "{}", newer.err);
+    assert_eq!(rows(&shop), 50);
+    assert_eq!(text(&shop, "uploads/a.txt").as_deref(), Some("spoiled"));
+    assert!(nothing_is_left(&shop));
+}
+
 #[test]
 fn there_is_nothing_to_undo_where_nothing_was_done() {
     let shop = changed_shop();

@@ -162,6 +162,50 @@ fn the_present_is_compared_without_being_backed_up() {
 }
 
 #[test]
+fn files_are_compared_with_what_is_there_now() {
+    let shop = Shop::open();
+    shop.write("uploads/price.txt", "chair 900\ntable 1900\n");
+    shop.write("uploads/same.txt", "same");
+    shop.write("uploads/mode.txt", "mode");
+    let _ = shop.back_up(&[]);
+    let before = shop.data(&["diff", "latest:uploads", "live"]);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(shop.path("uploads/mode.txt"), mode).unwrap();
+    // Other bytes of the same length, and the same bytes at another time.
+    shop.write("uploads/price.txt", "chair 950\ntable 1900\n");
+    std::fs::remove_file(shop.path("uploads/same.txt")).unwrap();
+    shop.write("uploads/same.txt", "same");
+    std::fs::rename(shop.path("uploads/a.txt"), shop.path("uploads/z.txt")).unwrap();
+    std::fs::remove_dir_all(shop.path("uploads/sub")).unwrap();
+    shop.write("uploads/new/c.txt", "new");
+
+    let data = shop.data(&["diff", "latest", "live"]);
+    let text = shop.run(["diff", "latest:uploads", "live", "--text"]);
+    let part = shop.data(&["diff", "latest:uploads/sub", "live"]);
+
+    let told = |data: &serde_json::Value| -> Vec<String> {
+        let all = data.as_array().unwrap().iter();
+        let word = |found: &serde_json::Value, name: &str| found[name].as_str().unwrap().to_owned();
+        all.map(|found| format!("{} {}", word(found, "change"), word(found, "path"))).collect()
+    };
+    assert_eq!(before.as_array().unwrap().len(), 0);
+    let expected = [
+        "metadata mode.txt",
+        "added new",
+        "added new/c.txt",
+        "content price.txt",
+        "metadata same.txt",
+        "removed sub",
+        "removed sub/b.txt",
+        "renamed z.txt",
+    ];
+    assert_eq!(told(&data), expected);
+    assert!(text.out.contains("-chair 900\n+chair 950\n table 1900\n"), "{}", text.out);
+    assert!(text.out.contains(">  uploads/a.txt -> z.txt\n"), "{}", text.out);
+    assert_eq!(told(&part), ["removed sub", "removed sub/b.txt"]);
+}
+
+#[test]
 fn files_that_moved_are_renamed_and_texts_show_their_lines() {
     let shop = Shop::open();
     shop.write("uploads/price.txt", "chair 900\ntable 1900\n");

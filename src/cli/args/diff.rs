@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Of databases it reads only the pages that differ. The second side may be \
-                        `live`, the databases as they are now.
+                        `live`: the databases and files as they are now.
 
   stillpoint diff latest~1 latest
   stillpoint diff latest live --table orders --rows

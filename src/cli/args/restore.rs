@@ -31,6 +31,9 @@ pub struct RestoreArgs {
     /// Restore in place: every part to where it came from
     #[arg(long, conflicts_with_all = ["target", "include", "exclude", "overwrite"])]
     pub live: bool,
+    /// With --live: this table keeps the rows that it has now, such as an audit log
+    #[arg(long, value_name = "TABLE", value_delimiter = ',', requires = "live")]
+    pub exclude_table: Vec<String>,
     /// Bring back rows of these tables
     #[arg(
         long,

@@ -2,7 +2,12 @@
 
 mod rows;
 
-use std::sync::Arc;
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -11,6 +16,7 @@ use crate::{
     cli::{
         ExitCode,
         args::{DiffArgs, DiffFormatArg},
+        commands::backup,
         context::Context,
         error::Error,
         json,
@@ -25,12 +31,17 @@ use crate::{
         record::{Part, PartContent},
     },
     ops::{
+        self,
         diff::{
-            Change, DatabaseDifference, Difference, Found, database_difference, diff, rows::Side,
-            text::text_diff,
+            Change, DatabaseDifference, Difference, Found, Place, database_difference, diff,
+            diff_present,
+            rows::Side,
+            text::{text_diff, text_diff_present},
         },
+        live::tree_place,
         moment::{Moment, PartAt},
         past::{Terms, live::capture},
+        set::Set,
     },
     repo::{Repository, Snapshot},
 };
@@ -77,7 +88,9 @@ pub fn run(context: &Context, args: &DiffArgs) -> Result<Done, Error> {
     let from = older.moment(compose(args.exact))?;
     if args.to == LIVE {
         let parts = chosen(&older, &from, args)?;
-        return live(context, &repository, args, (&parts, older.snapshots()));
+        let own = backup::own(&config)?;
+        let scope = Scope { older: &older, sets: &config.sets, own: &own };
+        return live(context, &repository, args, (&parts, &scope));
     }
     let newer = older.also(context, &config, &args.to)?;
     let to = newer.moment(compose(args.exact))?;
@@ -103,25 +116,41 @@ fn chosen<'a>(
     }
 }
 
-/// Compares databases with what they are now. Files are not looked at: a backup does that.
+/// What a comparison with the present goes by.
+struct Scope<'a> {
+    older: &'a Selection,
+    sets: &'a [Set],
+    /// Folders that are none of the shop's.
+    own: &'a [PathBuf],
+}
+
+/// Compares with what is there now. Nothing is stored.
 fn live(
     context: &Context,
     repository: &Repository,
     args: &DiffArgs,
-    (from, snapshots): (&[PartAt<'_>], &[Snapshot]),
+    (from, scope): (&[PartAt<'_>], &Scope<'_>),
 ) -> Result<Done, Error> {
-    let mut shown = Shown::new(context, repository, repository.fetcher()?, args);
+    let fetch = repository.fetcher()?;
+    let mut shown = Shown::new(context, repository, Arc::clone(&fetch), args);
     shown.begin();
     for at in from {
-        if let PartContent::Database { image, facts } = &at.part.content {
-            // The newest image is nearest to the present, and its page hashes are at hand.
-            let newest = newest(snapshots, &at.part.name).unwrap_or(*at);
-            let live = capture(repository, &context.machine.program, newest)?;
-            shown.fetch = live.fetch;
-            if live.image.identity != image.identity {
-                let (before, now) = ((&**image, &**facts), (&live.image, &live.facts));
-                let difference = database_difference(&shown.fetch, before, now)?;
-                shown.show_database(&at.part.name, (image, &live.image), &difference);
+        match &at.part.content {
+            PartContent::Database { image, facts } => {
+                // The newest image is nearest to the present, and its page hashes are at hand.
+                let newest = newest(scope.older.snapshots(), &at.part.name).unwrap_or(*at);
+                let live = capture(repository, &context.machine.program, newest)?;
+                shown.fetch = live.fetch;
+                if live.image.identity != image.identity {
+                    let (before, now) = ((&**image, &**facts), (&live.image, &live.facts));
+                    let difference = database_difference(&shown.fetch, before, now)?;
+                    shown.show_database(&at.part.name, (image, &live.image), &difference);
+                }
+            }
+            PartContent::Tree { root, path } => {
+                shown.fetch = Arc::clone(&fetch);
+                let from = PathBuf::from(OsString::from_vec(path.clone()));
+                shown.show_present(at.part, (root, &from), scope)?;
             }
         }
     }
@@ -200,10 +229,56 @@ impl<'a> Shown<'a> {
         }
     }
 
+    /// Shows how the files of a part differ from those that are there now.
+    fn show_present(
+        &mut self,
+        part: &Part,
+        (root, from): (&Entry, &Path),
+        scope: &Scope<'_>,
+    ) -> Result<(), Error> {
+        if matches!(self.args.format, DiffFormatArg::Sql | DiffFormatArg::Csv) {
+            return Ok(());
+        }
+        let set = scope.sets.iter().find(|set| set.name == part.name);
+        let place = Place { root: tree_place(part, from, set), set, own: scope.own };
+        let chosen = scope.older.path().join(&b'/');
+        let is_chosen = |path: &[u8]| {
+            let rest = path.strip_prefix(&chosen[..]);
+            rest.is_some_and(|rest| chosen.is_empty() || rest.is_empty() || rest.starts_with(b"/"))
+        };
+        diff_present(self.repository, (part, root), (from, &place), &mut |seen| match seen {
+            Ok((difference, _)) if !is_chosen(difference.path) => {}
+            Ok((difference, place)) => {
+                show_entry(&self.context.output, &part.name, &difference, &mut self.counts);
+                if self.args.text && difference.change == Change::Content {
+                    self.show_present_text(&part.name, &difference, place);
+                }
+            }
+            Err((path, error)) => {
+                let found = Found::Unreadable { part: &part.name, path, error };
+                show(&self.context.output, found, &mut self.counts);
+            }
+        })?;
+        Ok(())
+    }
+
+    fn show_present_text(&mut self, part: &str, difference: &Difference<'_>, place: &Path) {
+        let Some(from) = difference.from else { return };
+        let path = format!("{part}/{}", text::printable(difference.path));
+        let disk = self.context.machine.disk.as_ref();
+        let lines = text_diff_present((&*self.fetch, disk), (from, place), &path);
+        self.show_lines(lines);
+    }
+
     fn show_text(&mut self, part: &str, difference: &Difference<'_>) {
         let (Some(from), Some(to)) = (difference.from, difference.to) else { return };
         let path = format!("{part}/{}", text::printable(difference.path));
-        match text_diff(&*self.fetch, from, to, &path) {
+        let lines = text_diff(&*self.fetch, from, to, &path);
+        self.show_lines(lines);
+    }
+
+    fn show_lines(&mut self, lines: Result<Option<String>, ops::Error>) {
+        match lines {
             Ok(Some(lines)) => lines.lines().for_each(|line| {
                 self.context.output.result(&text::printable(line.as_bytes()));
             }),

@@ -26,7 +26,7 @@ use crate::{
         self,
         backup::installed_version,
         event::Observer,
-        live::{self, Goal, Installed, Kind, Occupants, Report, Request, Site},
+        live::{self, Goal, Installed, Kept, Kind, Occupants, Report, Request, Site},
         moment::{Moment, PartAt},
         restore::Extra,
         run_record::Start,
@@ -61,10 +61,13 @@ fn restore(
     let parts = restore::parts(&selection, &moment, args)?;
     restore::tell_sources(context, config, &moment, &parts);
     let extra = if args.delete { Extra::Delete } else { Extra::Keep };
-    let request = request(context, config, &repository, (&parts, &args.in_place, extra))?;
+    let mut request = request(context, config, &repository, (&parts, &args.in_place, extra))?;
+    request.kept_tables.clone_from(&args.exclude_table);
     let goal = Goal { parts, removals: Vec::new(), asked: selection.selector.text.clone() };
     let sites = live::plan(&repository, &goal, &request, observer)?;
+    let kept = live::plan_kept(&repository, (&goal, &sites), &request)?;
     preview(context, &request, &sites);
+    kept.iter().for_each(|kept| tell_kept(context, kept));
     if args.dry_run {
         context.output.remark("Do it:  the same without --dry-run");
         return Ok(planned(&repository, &sites));
@@ -119,6 +122,7 @@ pub fn request(
         },
         min_free_bytes: config.min_free_bytes,
         program: context.machine.program.clone(),
+        kept_tables: Vec::new(),
         own: backup::own(config)?,
     })
 }
@@ -221,6 +225,32 @@ pub fn preview(context: &Context, request: &Request, sites: &[Site]) {
         "  first    a safety snapshot of what is there now; stillpoint undo brings it back",
     );
     output.remark(&format!("  after    {}", hook("after_restore", &request.hooks.after)));
+}
+
+/// Says which tables of a database keep their rows, and what that means for others.
+fn tell_kept(context: &Context, kept: &Kept) {
+    let output = &context.output;
+    for table in &kept.tables {
+        let name = text::printable(format!("{}.{}", kept.part, table.table).as_bytes());
+        let now = text::counted(table.present_rows, "row");
+        let then = match table.past_rows {
+            Some(rows) => format!("the snapshot has {}", text::count(rows)),
+            None => "the snapshot does not have the table".to_owned(),
+        };
+        output.remark(&format!("  keeps    {name}: {now} as now; {then}"));
+        let list = |names: &[String]| text::printable(names.join(", ").as_bytes());
+        if !table.parents.is_empty() {
+            let parents = list(&table.parents);
+            output.remark(&format!("           rows of {parents} that these need come along"));
+        }
+        if !table.children.is_empty() {
+            let children = list(&table.children);
+            output.remark(&format!(
+                "           {children} refers to it: a row that needs one that is gone now takes \
+                 all of it back"
+            ));
+        }
+    }
 }
 
 fn tell_change(context: &Context, path: &[u8], kind: &Kind) {

@@ -25,6 +25,8 @@ pub enum Error {
     Changed { path: PathBuf },
     #[error("the safety snapshot does not hold {what}")]
     NotSaved { what: String },
+    #[error("{table} cannot keep its rows: {why}")]
+    NotKept { table: String, why: String },
     #[error("cannot look at the database of {part}")]
     Database {
         part: String,

@@ -14,10 +14,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-pub use place::resolved;
+pub use place::{resolved, tree_place};
 pub use removal::Removal;
 
-use place::{database_place, tree_place};
+use place::database_place;
 use spared::Spared;
 
 use crate::{

@@ -14,7 +14,7 @@ use crate::{
         },
         with_causes,
     },
-    sink::sqlite::Present,
+    sink::sqlite::{self, Present},
     source::sqlite_check::{CheckProgram, Depth, Verdict},
 };
 
@@ -27,6 +27,9 @@ pub fn all(work: &Work<'_>, grounds: &[Ground<'_>]) -> Result<(), ops::Error> {
     }
     let planner = Planner { repo: work.repo, request: work.request };
     for site in planner.sites(work.goal)? {
+        if work.mixed.iter().any(|mixed| mixed.place == site.place) {
+            continue;
+        }
         if let Some(change) = site.changes.first() {
             let path = site.root.join(OsStr::from_bytes(&change.path));
             let why = "it does not look as it was saved".to_owned();
@@ -46,7 +49,14 @@ fn databases(work: &Work<'_>, site: &Site) -> Result<(), ops::Error> {
         let at = open(work.disk(), parent)?;
         let present =
             Present { disk: work.disk(), keys: work.repo.keys(), stop: env.stop.as_ref() };
-        match present.is_image(image, &at, name) {
+        let mixed = work.mixed.iter().find(|mixed| mixed.place == path);
+        let is_right = match mixed {
+            None => present.is_image(image, &at, name),
+            Some(mixed) => mixed
+                .is_in_place(work.disk())
+                .map_err(|source| sqlite::Error::Io { action: "read", source }),
+        };
+        match is_right {
             Ok(true) => {}
             Ok(false) => return Err(wrong("it is not the image that was saved".to_owned()).into()),
             Err(error) => return Err(wrong(with_causes(&error)).into()),

@@ -16,6 +16,7 @@ use crate::{
             Error, Goal, Report, Request, STAGING_PREFIX,
             hook::{Runner, Stops},
             journal::{Journal, JournalSite, Step},
+            kept::Mixed,
             moves::{Act, Ground, Move, Was, parent},
             plan::{Kind, Planner, Site, io_error},
             prove::{Proof, Witness},
@@ -42,6 +43,7 @@ pub struct Work<'a> {
     pub sites: Vec<Site>,
     pub journal: Journal,
     pub age: Age,
+    pub mixed: Vec<Mixed>,
 }
 
 impl<'a> Work<'a> {
@@ -67,7 +69,7 @@ impl<'a> Work<'a> {
             saved: Vec::new(),
             id,
         };
-        let work = Self { repo, request, observer, goal, sites, journal, age };
+        let work = Self { repo, request, observer, goal, sites, journal, age, mixed: Vec::new() };
         work.note()?;
         Ok(work)
     }
@@ -81,6 +83,7 @@ impl<'a> Work<'a> {
         let witness = self.prove()?;
         let safety = self.save()?;
         self.plan_again(&grounds, &mut staged)?;
+        self.keep_tables(safety.as_ref(), (&grounds, &staged))?;
         let locks = self.lock(&witness)?;
         self.swap(&grounds, &staged)?;
         // Who opened a database in the moment before it was replaced holds what is gone now.

@@ -42,11 +42,19 @@ pub struct Live {
 
 /// Captures the database that a part was made from. `program` is this very program.
 pub fn capture(repo: &Repository, program: &Path, at: PartAt<'_>) -> Result<Live, Error> {
+    let source = at.part.sources.first().map(Vec::as_slice).unwrap_or_default();
+    capture_at(repo, program, (at, Path::new(OsStr::from_bytes(source))))
+}
+
+/// Captures the database at this place, which is compared with that of the part.
+pub fn capture_at(
+    repo: &Repository,
+    program: &Path,
+    (at, path): (PartAt<'_>, &Path),
+) -> Result<Live, Error> {
     let PartContent::Database { image, .. } = &at.part.content else {
         return Err(past::Error::NotADatabase { what: at.part.name.clone() }.into());
     };
-    let source = at.part.sources.first().map(Vec::as_slice).unwrap_or_default();
-    let path = PathBuf::from(OsStr::from_bytes(source));
     let env = repo.environment();
     let setup = CaptureSetup {
         disk: env.disk.clone(),
@@ -65,7 +73,7 @@ pub fn capture(repo: &Repository, program: &Path, at: PartAt<'_>) -> Result<Live
     let fetch = repo.fetcher()?;
     let older = ImageReader::open(image, fetch.clone())?;
     let hashes = page_hashes(repo, at, &older)?;
-    let captured = Sighting::take(env.disk.as_ref(), env.clock.as_ref(), &path)
+    let captured = Sighting::take(env.disk.as_ref(), env.clock.as_ref(), path)
         .and_then(|sighting| Capture::start(&setup, sighting, Some(&hashes)))
         .and_then(Capture::finish)
         .map_err(past::Error::Live)?;
@@ -73,7 +81,7 @@ pub fn capture(repo: &Repository, program: &Path, at: PartAt<'_>) -> Result<Live
     let kept = KeptChunks::create(repo, &mut nowhere, fetch)?;
     let storage = Storage::Incremental;
     let image = build(&captured.new_image(), Some(&older), storage, &mut kept.store())?;
-    Ok(Live { path, image, facts: captured.facts, fetch: kept.fetch() })
+    Ok(Live { path: path.to_owned(), image, facts: captured.facts, fetch: kept.fetch() })
 }
 
 fn page_hashes(

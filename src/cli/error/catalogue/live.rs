@@ -38,6 +38,9 @@ pub fn entry(error: &Error) -> Entry {
         Error::SafetyGone { .. } => Entry::new("SP0509", ExitCode::Failed)
             .effect(NOTHING_CHANGED)
             .command("choose another moment", "stillpoint snapshots"),
+        Error::NotKept { .. } => Entry::new("SP0511", ExitCode::Usage)
+            .effect(NOTHING_CHANGED)
+            .command("leave the database alone, and bring back single tables", "--table TABLE"),
         _ => Entry::new("SP0510", ExitCode::Failed).effect("what was there before is there still"),
     }
 }
