@@ -20,7 +20,7 @@ use crate::{
     ops::{
         Error,
         event::{Event, Observer, PartDone, Phase},
-        live,
+        live, owners,
         set::{AppVersion, Set, SetSource},
     },
     repo::{self, Lock, Repository, Snapshot, Taken, Writer},
@@ -142,6 +142,7 @@ pub struct Run<'a> {
     /// Committed snapshots, oldest first.
     pub older: Vec<Snapshot>,
     pub started: i64,
+    pub owners: owners::Seen,
 }
 
 impl Run<'_> {
@@ -193,7 +194,9 @@ fn attempt(
     let started = repo.environment().clock.now();
     let older = repo.snapshots()?.snapshots;
     let loss_noticed = repo.writer_state()?.loss_noticed;
-    let run = Run { repo, request, observer, writer, reliance, loss_noticed, older, started };
+    let owners = owners::Seen::default();
+    let run =
+        Run { repo, request, observer, writer, reliance, loss_noticed, older, started, owners };
     warn_of_losses(&run);
     match capture(&run) {
         Ok(captured) => publish(run, captured),

@@ -22,6 +22,7 @@ pub mod mirror;
 pub mod moment;
 pub mod mount;
 pub mod object;
+pub mod owners;
 pub mod past;
 pub mod plan;
 pub mod proof;

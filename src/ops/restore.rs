@@ -143,7 +143,7 @@ pub fn run(
     for at in parts {
         let began = env.clock.elapsed();
         observer.observe(&Event::Phase { phase: Phase::Restore, item: at.part.name.clone() });
-        let restored = run.part(at.part)?;
+        let restored = run.part(at)?;
         run.done(at.part, &restored, env.clock.elapsed() - began);
         report.parts.push(restored);
     }
@@ -163,10 +163,10 @@ pub fn plan(
     // Nothing can differ in a target that does not exist.
     let target = repo.environment().disk.open_root(&request.target).ok();
     let mut report = Report::default();
-    for PartAt { part, .. } in parts {
+    for at @ PartAt { part, .. } in parts {
         let mut planned = match (&part.content, &target) {
             (PartContent::Tree { root, .. }, Some(target)) => {
-                tree::restore(&Run { repo, request, observer, target }, part, root, Acts::Plan)?
+                tree::restore(&Run { repo, request, observer, target }, at, root, Acts::Plan)?
             }
             (PartContent::Database { image, .. }, Some(target)) => {
                 database::plan(&Run { repo, request, observer, target }, part, image)?
@@ -223,9 +223,10 @@ pub fn place(request: &Request, part: &Part) -> PathBuf {
 }
 
 impl Run<'_> {
-    fn part(&self, part: &Part) -> Result<RestoredPart, Error> {
+    fn part(&self, at: &PartAt<'_>) -> Result<RestoredPart, Error> {
+        let part = at.part;
         let mut restored = match &part.content {
-            PartContent::Tree { root, .. } => tree::restore(self, part, root, Acts::Restore)?,
+            PartContent::Tree { root, .. } => tree::restore(self, at, root, Acts::Restore)?,
             PartContent::Database { image, .. } => database::restore(self, part, image)?,
         };
         restored.name.clone_from(&part.name);

@@ -1,8 +1,13 @@
 //! Folders of files go into chunks and come back as they were.
 
 use std::{
+    collections::BTreeMap,
     fs,
-    os::unix::{ffi::OsStrExt, fs::FileExt, net::UnixListener},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileExt, MetadataExt},
+        net::UnixListener,
+    },
     path::Path,
 };
 
@@ -17,7 +22,7 @@ use stillpoint::{
     repo::tree,
     sink::{
         self,
-        files::{Extra, Options, Overwrite, Owners, plan_tree},
+        files::{Extra, Options, Overwrite, OwnerMap, Owners, plan_tree},
     },
     source::files::{Error, RealReadDisk, Selection},
 };
@@ -423,6 +428,38 @@ fn deleting_spares_what_was_left_out_or_could_not_be_read() {
         ["", "kept", "kept/a", "kept/b.log", "kept/unread", "kept/unread/y", "spared.log"];
     assert_eq!(now, expected);
     assert!(scene.target().join("beside/z").exists());
+}
+
+#[test]
+fn owners_get_the_numbers_that_they_have_here() {
+    if !is_root() {
+        println!("skipped: only root gives things away");
+        return;
+    }
+    let scene = Scene::new();
+    write(scene.source().join("theirs"), "theirs");
+    link("theirs", scene.source().join("link"));
+    write(scene.source().join("others"), "others");
+    for (name, uid, gid) in [("theirs", 61_001, 61_002), ("link", 61_001, 61_002)] {
+        std::os::unix::fs::lchown(scene.source().join(name), Some(uid), Some(gid)).unwrap();
+    }
+    let tree = scene.back_up();
+    let owner_map = OwnerMap {
+        users: BTreeMap::from([(61_001, 62_001)]),
+        groups: BTreeMap::from([(61_002, 62_002)]),
+    };
+    let options = Options { owner_map, ..options() };
+
+    let first = scene.restore(&tree.root, &options).unwrap();
+    let again = scene.restore(&tree.root, &options).unwrap();
+
+    let owner = |name: &str| {
+        let stat = fs::symlink_metadata(scene.restored().join(name)).unwrap();
+        (stat.uid(), stat.gid())
+    };
+    assert_eq!((first.problem_count, again.files), (0, 0), "nothing is left to do");
+    assert_eq!((owner("theirs"), owner("link")), ((62_001, 62_002), (62_001, 62_002)));
+    assert_eq!(owner("others"), (0, 0));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use stillpoint::{
     disk::{Disk, Uninterrupted},
     format::record::Storage,
     ops::{
+        backup,
         event::Silent,
         live::{self, Goal, Hooks, Installed, Occupants, Request},
         moment::PartAt,
@@ -34,10 +35,32 @@ use crate::{
 
 const FOLDER: &str = "STILLPOINT_TEST_LIVE_FOLDER";
 const CALL: &str = "STILLPOINT_TEST_LIVE_CALL";
+const WAY: &str = "STILLPOINT_TEST_LIVE_WAY";
 /// Threads make the number of steps vary; so many more are tried.
 const MORE_CALLS: u64 = 4;
 /// Of the calls that do not write, every so many-th fails.
 const READ_EVERY: u64 = 5;
+
+/// Something that changes a shop in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Restore,
+    /// The table of sales keeps its rows.
+    RestoreButSales,
+    /// Takes a restore back that succeeded.
+    Undo,
+    /// A snapshot, a command that spoils the shop, and all of it back.
+    Guard,
+}
+
+impl Way {
+    const ALL: [Self; 4] = [Self::Restore, Self::RestoreButSales, Self::Undo, Self::Guard];
+
+    fn named(name: &str) -> Self {
+        let way = Self::ALL.into_iter().find(|way| format!("{way:?}") == name);
+        way.expect("the name of a way")
+    }
+}
 
 /// A shop and its vault in one folder, so that both are copied together.
 struct Scene {
@@ -122,13 +145,58 @@ impl Scene {
 
     /// Brings the oldest snapshot back in place.
     fn restore(&self, disk: impl Disk + 'static) -> Result<(), Failure> {
+        self.restore_with(disk, &self.request())
+    }
+
+    fn restore_with(&self, disk: impl Disk + 'static, request: &Request) -> Result<(), Failure> {
         let repo = self.vault().open(disk)?;
         let told = |error: stillpoint::ops::Error| with_causes(&error);
         let snapshots = repo.snapshots().map_err(|error| with_causes(&error))?.snapshots;
         let snapshot = &snapshots[0];
         let parts = snapshot.record.parts.iter().map(|part| PartAt { snapshot, part });
         let goal = Goal { parts: parts.collect(), ..Goal::default() };
-        live::run(&repo, &goal, &self.request(), &Silent).map(drop).map_err(told)
+        live::run(&repo, &goal, request, &Silent).map(drop).map_err(told)
+    }
+
+    fn go(&self, way: Way, disk: impl Disk + 'static) -> Result<(), Failure> {
+        let mut request = self.request();
+        match way {
+            Way::Restore => self.restore(disk),
+            Way::RestoreButSales => {
+                request.kept_tables = vec!["sale".to_owned()];
+                self.restore_with(disk, &request)
+            }
+            Way::Undo => {
+                let repo = self.vault().open(disk)?;
+                live::undo(&repo, &request, &Silent).map(drop).map_err(|error| with_causes(&error))
+            }
+            Way::Guard => self.guard(disk, &request),
+        }
+    }
+
+    fn guard(&self, disk: impl Disk + 'static, request: &Request) -> Result<(), Failure> {
+        let told = |error: stillpoint::ops::Error| with_causes(&error);
+        let repo = self.vault().open(disk)?;
+        let report = backup::run(&repo, &request.safety, &Silent).map_err(told)?;
+        let snapshot = report.snapshot.filter(|_| report.failed.is_empty());
+        let snapshot = &snapshot.ok_or("nothing was saved")?;
+        let shop = self.shop();
+        shop.sell(5);
+        shop.write("made-by-the-command", b"half a migration");
+        fs::remove_file(shop.files().join("a/file-3")).unwrap();
+        let spoiled = serde_json::to_vec(&shop.content()).unwrap();
+        fs::write(self.folder.join("spoiled"), spoiled).unwrap();
+        let parts = snapshot.record.parts.iter().map(|part| PartAt { snapshot, part });
+        let goal = Goal { parts: parts.collect(), ..Goal::default() };
+        live::run(&repo, &goal, request, &Silent).map(drop).map_err(told)
+    }
+
+    /// What the shop may be if the way did not come to its end.
+    fn before(&self, way: Way, content: Content) -> Content {
+        match fs::read(self.folder.join("spoiled")) {
+            Ok(spoiled) if way == Way::Guard => serde_json::from_slice(&spoiled).unwrap(),
+            _ => content,
+        }
     }
 
     /// Does what every command does first.
@@ -178,7 +246,7 @@ fn a_kill_at_any_durable_step_leaves_no_mixture() {
     in_parallel(usize::try_from(calls).unwrap(), |piece| {
         let copy = scene.copied();
         let before = copy.shop().content();
-        if !killed_at(&copy, piece as u64 + 1) {
+        if !killed_at(&copy, (Way::Restore, piece as u64 + 1)) {
             return;
         }
         // Some commands only look, others save what they find.
@@ -204,7 +272,9 @@ fn child() {
     let call = told(CALL).and_then(|call| call.parse().ok()).unwrap();
     let plan = Plan { class: Class::Write, call, kind: Kind::Kill, times: Times::Once };
 
-    let done = Scene::at(Path::new(&folder)).restore(Uninterrupted(FaultyDisk::new(plan)));
+    let way = Way::named(&told(WAY).expect("the parent tells it all"));
+
+    let done = Scene::at(Path::new(&folder)).go(way, Uninterrupted(FaultyDisk::new(plan)));
 
     assert_eq!(done, Ok(()));
 }
@@ -214,12 +284,13 @@ fn told(name: &str) -> Option<String> {
     env::var(name).ok()
 }
 
-/// Runs a restore that dies at the durable step of this number; whether it came so far.
-fn killed_at(scene: &Scene, call: u64) -> bool {
+/// Goes a way that dies at the durable step of this number; whether it came so far.
+fn killed_at(scene: &Scene, (way, call): (Way, u64)) -> bool {
     let mut command = Command::new(env::current_exe().unwrap());
     let _ = command
         .args(["--exact", "live_faults::child", "--nocapture", "--test-threads=1"])
         .env(FOLDER, &scene.folder)
+        .env(WAY, format!("{way:?}"))
         .env(CALL, call.to_string());
     let output = command.output().unwrap();
     let was_killed = output.status.signal() == Some(9);
@@ -243,7 +314,7 @@ fn half_a_restore_is_not_backed_up_while_somebody_works_on_it() {
     let half = (1..=counting.calls(Class::Write)).rev().find_map(|call| {
         let copy = scene.copied();
         let before = copy.shop().content();
-        (killed_at(&copy, call) && is_swapping(&copy)).then_some((copy, before))
+        (killed_at(&copy, (Way::Restore, call)) && is_swapping(&copy)).then_some((copy, before))
     });
     let (half, before) = half.expect("a restore dies while things change places");
     // The application was started by somebody who did not know.
@@ -299,4 +370,107 @@ fn an_error_at_any_call_is_taken_back() {
         tally.add(format!("{:?} error {told}, {outcome}", plans[piece].class), 1);
     });
     tally.print("restores in place:");
+}
+
+/// Where a way begins, and where it leads.
+fn scene_of(way: Way) -> (Scene, Content) {
+    let (scene, saved) = Scene::after_a_day();
+    let day = scene.shop().content();
+    match way {
+        Way::Restore => (scene, saved),
+        Way::RestoreButSales => {
+            let is_sale = |name: &String| name.starts_with("sale ");
+            let mut mixed: Content = saved.into_iter().filter(|(name, _)| !is_sale(name)).collect();
+            mixed.extend(day.into_iter().filter(|(name, _)| is_sale(name)));
+            (scene, mixed)
+        }
+        Way::Undo | Way::Guard => (scene, day),
+    }
+}
+
+/// Of the steps of the other ways, which have most in common with a restore, every so many-th.
+const STEP_EVERY: u64 = 3;
+
+/// A copy of the scene, what it is, and what the way makes of it. An undo and a guard lead back to
+/// where the copy began, whose times are its own.
+fn begin(way: Way, scene: &Scene, leads_to: &Content) -> (Scene, Content, Content) {
+    let copy = scene.copied();
+    let day = copy.shop().content();
+    if way == Way::Undo {
+        copy.restore(steady()).unwrap();
+    }
+    let now = copy.shop().content();
+    let end = if matches!(way, Way::Undo | Way::Guard) { day } else { leads_to.clone() };
+    (copy, now, end)
+}
+
+fn dies_anywhere(way: Way) {
+    let (scene, leads_to) = scene_of(way);
+    let tally = Tally::default();
+    let counting = FaultyDisk::counting();
+    begin(way, &scene, &leads_to).0.go(way, counting.clone()).unwrap();
+    let calls = (counting.calls(Class::Write) + MORE_CALLS) / STEP_EVERY;
+    in_parallel(usize::try_from(calls).unwrap(), |piece| {
+        let (copy, now, end) = begin(way, &scene, &leads_to);
+        if !killed_at(&copy, (way, piece as u64 * STEP_EVERY + 1)) {
+            return;
+        }
+        copy.recover();
+        let before = copy.before(way, now);
+        let outcome = copy.assert_whole((&before, &end), false);
+        tally.add(format!("{way:?} killed, {}", words(outcome)), 1);
+    });
+    tally.print("in place:");
+}
+
+const fn words(outcome: &str) -> &str {
+    match outcome.as_bytes() {
+        b"as saved" => "at its end",
+        _ => "as before",
+    }
+}
+
+fn fails_anywhere(way: Way) {
+    let (scene, leads_to) = scene_of(way);
+    let tally = Tally::default();
+    let counting = FaultyDisk::counting();
+    begin(way, &scene, &leads_to).0.go(way, counting.clone()).unwrap();
+    let calls = counting.calls(Class::Write) / STEP_EVERY;
+    in_parallel(usize::try_from(calls).unwrap(), |piece| {
+        let (copy, now, end) = begin(way, &scene, &leads_to);
+        let kind = Kind::Error([Errno::IO, Errno::NOSPC, Errno::ROFS][piece % 3]);
+        let times = if piece % 4 == 0 { Times::ForEver } else { Times::Once };
+        let call = piece as u64 * STEP_EVERY + 2;
+        let disk = FaultyDisk::new(Plan { class: Class::Write, call, kind, times });
+
+        let ended = copy.go(way, Uninterrupted(disk.clone()));
+
+        if disk.injected() == 0 {
+            return;
+        }
+        copy.recover();
+        let before = copy.before(way, now);
+        let outcome = copy.assert_whole((&before, &end), ended.is_ok());
+        let told = if ended.is_ok() { "survived" } else { "reported" };
+        tally.add(format!("{way:?} error {told}, {}", words(outcome)), 1);
+    });
+    tally.print("in place:");
+}
+
+#[test]
+fn an_undo_that_dies_or_fails_anywhere_leaves_no_mixture() {
+    dies_anywhere(Way::Undo);
+    fails_anywhere(Way::Undo);
+}
+
+#[test]
+fn a_guard_that_dies_or_fails_anywhere_leaves_no_mixture() {
+    dies_anywhere(Way::Guard);
+    fails_anywhere(Way::Guard);
+}
+
+#[test]
+fn a_restore_with_a_kept_table_dies_and_fails_like_any_other() {
+    dies_anywhere(Way::RestoreButSales);
+    fails_anywhere(Way::RestoreButSales);
 }

@@ -227,6 +227,39 @@ fn an_empty_machine_gets_its_shop_back() {
 }
 
 #[test]
+fn an_empty_machine_gives_things_back_to_those_they_belong_to() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root gives things away");
+        return;
+    }
+    let shop = Shop::open();
+    fs::create_dir(shop.path("till")).unwrap();
+    fs::rename(shop.path("pos.db"), shop.path("till/pos.db")).unwrap();
+    let owned = [("till", 0o750), ("till/pos.db", 0o640), ("uploads/a.txt", 0o600)];
+    for (name, mode) in owned {
+        std::os::unix::fs::chown(shop.path(name), Some(4711), Some(4712)).unwrap();
+        fs::set_permissions(shop.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let sources = [
+        format!("pos={}", shop.path("till/pos.db").display()),
+        format!("uploads={}", shop.path("uploads").display()),
+    ];
+    let saved = shop.run(["backup", "--sqlite", &sources[0], "--files", &sources[1]]);
+    assert_eq!(saved.code, Some(0), "{}", saved.err);
+    fs::remove_dir_all(shop.path("till")).unwrap();
+    fs::remove_dir_all(shop.path("uploads")).unwrap();
+
+    let done = in_place(&shop, &[]);
+
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    for (name, mode) in owned {
+        let stat = fs::metadata(shop.path(name)).unwrap();
+        assert_eq!((stat.uid(), stat.gid(), stat.mode() & 0o7777), (4711, 4712, mode), "{name}");
+    }
+}
+
+#[test]
 fn what_the_backup_leaves_out_is_not_deleted() {
     let shop = Shop::open();
     configure(&shop, "");

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     disk::{self, Disk},
-    format::record::{Outcome, Part, PartContent, Record},
+    format::record::{Outcome, Part, PartContent, Record, Trigger},
     id::WriterId,
     limits::KIB,
     ops::{
@@ -38,7 +38,7 @@ pub fn assemble(run: &Run<'_>, captured: &Captured) -> Record {
         name: request.name.clone(),
         note: request.note.clone(),
         tags: request.tags.clone(),
-        environment: request.environment.clone(),
+        environment: environment(run, captured),
         app_version: app_version(run, captured),
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
         config: request.config.clone(),
@@ -60,6 +60,16 @@ fn with_origin(part: &Part, origins: &[Origin]) -> Part {
         }
     }
     part
+}
+
+/// The facts of the request, and those about owners.
+fn environment(run: &Run<'_>, captured: &Captured) -> Vec<(String, String)> {
+    // What is imported was unpacked by us: whose it is here says nothing.
+    if run.request.trigger == Trigger::Import {
+        return run.request.environment.clone();
+    }
+    let about_owners = run.owners.facts(run.repo.environment().disk.as_ref(), &captured.parts);
+    run.request.environment.iter().cloned().chain(about_owners).collect()
 }
 
 /// Finds the version of the application. That it cannot be found is worth a warning, never a

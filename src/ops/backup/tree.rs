@@ -101,7 +101,10 @@ fn tell(run: &Run<'_>, set: &Set, meter: &Meter<'_>, event: files::Event<'_>) {
         run.observer.observe(&Event::Warning { item: set.name.clone(), message });
     };
     match event {
-        files::Event::Entry { path, bytes } => meter.add(bytes, 1, path),
+        files::Event::Entry { path, bytes, owner } => {
+            run.owners.note(owner);
+            meter.add(bytes, 1, path);
+        }
         files::Event::Folder { .. } => {}
         files::Event::Problem(problem) => run.observer.observe(&Event::Problem {
             part: set.name.clone(),

@@ -31,6 +31,7 @@ use crate::{
         self,
         live::{Error, Goal, Request, moves::parent},
         moment::PartAt,
+        owners::Origin,
         restore::Extra,
         set::Set,
     },
@@ -56,6 +57,8 @@ pub struct Site {
     pub changes: Vec<Change>,
     /// Files that are in order.
     pub kept: u64,
+    /// Whose things were, in numbers of this machine.
+    pub origin: Origin,
 }
 
 /// A change of one path below the root.
@@ -142,10 +145,10 @@ impl Planner<'_> {
     fn site(&self, at: &PartAt<'_>) -> Result<Site, ops::Error> {
         let set = self.request.sets.iter().find(|set| set.name == at.part.name);
         match &at.part.content {
-            PartContent::Database { image, .. } => self.database(at.part, image, set),
+            PartContent::Database { image, .. } => self.database(at, image, set),
             PartContent::Tree { root, path } => {
                 let from = PathBuf::from(OsString::from_vec(path.clone()));
-                self.tree(at.part, (root, &from), set)
+                self.tree(at, (root, &from), set)
             }
         }
     }
@@ -154,11 +157,17 @@ impl Planner<'_> {
         self.repo.environment().disk.as_ref()
     }
 
-    fn database(&self, part: &Part, image: &Image, set: Option<&Set>) -> Result<Site, ops::Error> {
+    fn database(
+        &self,
+        at: &PartAt<'_>,
+        image: &Image,
+        set: Option<&Set>,
+    ) -> Result<Site, ops::Error> {
+        let part = at.part;
         let place = database_place(part, set)?;
         let (root, name) = split(&place)?;
         let env = self.repo.environment();
-        let mut site = Site::new(self.disk(), part, &place, root)?;
+        let mut site = Site::new(self.disk(), at, &place, root)?;
         if site.missing.is_empty() {
             let at = open(self.disk(), root)?;
             let present =
@@ -177,19 +186,20 @@ impl Planner<'_> {
 
     fn tree(
         &self,
-        part: &Part,
+        at: &PartAt<'_>,
         (root, from): (&Entry, &Path),
         set: Option<&Set>,
     ) -> Result<Site, ops::Error> {
+        let part = at.part;
         let place = tree_place(part, from, set);
-        let mut site = Site::new(self.disk(), part, &place, &place)?;
+        let mut site = Site::new(self.disk(), at, &place, &place)?;
         let (parent, name) = match site.missing.first() {
             None => split(&place)?,
             // Where the first missing folder would be, there is nothing, as below it.
             Some(missing) => split(missing)?,
         };
         let found = Mutex::new(Found::default());
-        let report = self.plan_tree(part, root, (parent, name), &found)?;
+        let report = self.plan_tree((part, &site.origin), root, (parent, name), &found)?;
         let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(problem) = found.problems.first() {
             let (count, first) = (found.problems.len(), describe(problem));
@@ -204,7 +214,7 @@ impl Planner<'_> {
 
     fn plan_tree(
         &self,
-        part: &Part,
+        (part, origin): (&Part, &Origin),
         root: &Entry,
         (parent, name): (&Path, &OsStr),
         found: &Mutex<Found>,
@@ -230,7 +240,7 @@ impl Planner<'_> {
             observe: &observe,
         };
         let destination = Destination { parent: &parent, name };
-        let options = options(self.request, part);
+        let options = options(self.request, part, origin);
         match files::plan_tree(&sink, root, &destination, &options) {
             Err(files::Error::Stopped) => Err(ops::Error::Stopped),
             planned => Ok(planned?),
@@ -280,8 +290,15 @@ impl Planner<'_> {
 }
 
 impl Site {
-    fn new(disk: &dyn Disk, part: &Part, place: &Path, root: &Path) -> Result<Self, ops::Error> {
+    fn new(
+        disk: &dyn Disk,
+        at: &PartAt<'_>,
+        place: &Path,
+        root: &Path,
+    ) -> Result<Self, ops::Error> {
+        let part = at.part;
         Ok(Self {
+            origin: Origin::of(&at.snapshot.record, part, disk),
             part: part.name.clone(),
             kind: part.kind,
             place: place.to_owned(),
@@ -365,7 +382,7 @@ impl Found {
     }
 }
 
-fn options(request: &Request, part: &Part) -> Options {
+fn options(request: &Request, part: &Part, origin: &Origin) -> Options {
     let is_root = rustix::process::geteuid().is_root();
     let knows_all_problems = part.problem_count == part.problems.len() as u64;
     let entries = part.totals.files + part.totals.folders + part.totals.others;
@@ -377,6 +394,7 @@ fn options(request: &Request, part: &Part) -> Options {
             _ => files::Extra::Keep,
         },
         owners: if is_root { Owners::Restored } else { Owners::Ours },
+        owner_map: origin.owners.clone(),
         entries_max: Some(entries.saturating_add(1)),
         ..Options::default()
     }

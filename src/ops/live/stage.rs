@@ -6,7 +6,7 @@ use std::{collections::HashMap, ffi::OsStr, io, os::unix::ffi::OsStrExt, path::P
 use rayon::prelude::*;
 
 use crate::{
-    disk::{Dir, Disk, FileKind, Handle, Stat, tree::remove_tree},
+    disk::{Dir, Disk, FileKind, Handle, tree::remove_tree},
     format::{image::Image, node::Entry},
     ops::{
         self,
@@ -17,6 +17,7 @@ use crate::{
             moves::{Ground, Move, new_name},
             plan::{Change, Kind, Site, io_error, open, split},
         },
+        owners::{Access, Origin},
     },
     repo::Repository,
     sink::{
@@ -167,7 +168,7 @@ impl Stage<'_> {
             stop: env.stop.as_ref(),
             observe: &|_| {},
         };
-        let options = options();
+        let options = options(&site.origin);
         let stager = Stager::new(&sink, &ground.new, &options);
         let stager = stager.map_err(|source| io_error("stage in", &site.root, source))?;
         wanted.par_iter().try_for_each(|(number, change)| {
@@ -188,7 +189,11 @@ impl Stage<'_> {
     }
 
     /// Sets what restored folders and mended files are to have, in this order.
-    pub fn mend(&self, ground: &Ground<'_>, mended: &[(&Move, &Entry)]) -> Result<(), ops::Error> {
+    pub fn mend(
+        &self,
+        (site, ground): (&Site, &Ground<'_>),
+        mended: &[(&Move, &Entry)],
+    ) -> Result<(), ops::Error> {
         let env = self.repo.environment();
         let fetch = self.repo.fetcher()?;
         let databases = DatabaseSink {
@@ -205,7 +210,7 @@ impl Stage<'_> {
             stop: env.stop.as_ref(),
             observe: &|_| {},
         };
-        let options = options();
+        let options = options(&site.origin);
         let failed = |path: &[u8], source| {
             io_error("set the metadata of", Path::new(OsStr::from_bytes(path)), source)
         };
@@ -274,31 +279,48 @@ fn stage_image(
         Err(sqlite::Error::Stopped) => return Err(Failure::Stopped),
         Err(error) => return Err(Failure::Entry(ops::with_causes(&error))),
     }
-    let taken_over = split(&site.place).ok().map_or(Ok(()), |(_, file)| {
+    let access = split(&site.place).ok().map_or(Ok(None), |(_, file)| {
         match ground.disk.stat(&ground.root, file) {
-            Ok(stat) => take_over(ground, name, &stat),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(stat) => Ok(Some(Access::from(&stat))),
+            // Nothing is there: it gets what it had, where we may give that.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(site.origin.database),
             Err(error) => Err(error),
         }
     });
-    taken_over.map_err(|error| Failure::Entry(format!("cannot set its owner: {error}")))
+    let given = access.and_then(|access| match access {
+        None => Ok(()),
+        Some(access) => {
+            let file = ground.disk.open(&ground.new, name.as_ref())?;
+            give(ground.disk, Handle::File(&file), access)
+        }
+    });
+    given.map_err(|error| Failure::Entry(format!("cannot set its owner: {error}")))
 }
 
-/// Gives a staged database the owner and mode of the one that it replaces.
-fn take_over(ground: &Ground<'_>, name: &str, stat: &Stat) -> io::Result<()> {
-    let file = ground.disk.open(&ground.new, name.as_ref())?;
-    match ground.disk.set_owner(Handle::File(&file), stat.uid, stat.gid) {
+/// Gives something its owner and mode.
+fn give(disk: &dyn Disk, what: Handle<'_>, access: Access) -> io::Result<()> {
+    match disk.set_owner(what, access.uid, access.gid) {
         // Only root can give files away; then it is ours, as any file that we write.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
         set => set?,
     }
-    ground.disk.set_mode(Handle::File(&file), stat.mode)
+    disk.set_mode(what, access.mode)
 }
 
-fn options() -> Options {
+/// Gives a folder that was made for a database the owner and mode that it had: who writes to the
+/// database writes beside it.
+pub fn give_folder(ground: &Ground<'_>, site: &Site) -> Result<(), ops::Error> {
+    match site.origin.folder.filter(|_| !site.missing.is_empty()) {
+        None => Ok(()),
+        Some(access) => give(ground.disk, Handle::Dir(&ground.root), access)
+            .map_err(|source| io_error("set the owner of", &site.root, source)),
+    }
+}
+
+fn options(origin: &Origin) -> Options {
     let is_root = rustix::process::geteuid().is_root();
     let owners = if is_root { Owners::Restored } else { Owners::Ours };
-    Options { owners, ..Options::default() }
+    Options { owners, owner_map: origin.owners.clone(), ..Options::default() }
 }
 
 /// Refuses what would not fit: everything is staged before anything is removed.

@@ -21,7 +21,7 @@ use crate::{
             plan::{Kind, Planner, Site, io_error},
             prove::{Proof, Witness},
             roll_back::Back,
-            stage::{Made, Stage, Staged, make_ground},
+            stage::{Made, Stage, Staged, give_folder, make_ground},
             verify,
             version::Age,
         },
@@ -126,6 +126,7 @@ impl<'a> Work<'a> {
         let mut grounds = Vec::new();
         for ((site, noted), staged) in self.sites.iter().zip(&self.journal.sites).zip(staged) {
             let ground = make_ground(disk, noted)?;
+            give_folder(&ground, site)?;
             stage.fill(site, &ground, staged)?;
             grounds.push(ground);
         }
@@ -279,7 +280,7 @@ impl<'a> Work<'a> {
             moves.iter().rev().filter(|one| matches!(one.act, Act::Mend | Act::MakeFolder));
         let mended: Vec<(&Move, &Entry)> =
             mended.filter_map(|one| entry_of(one).map(|entry| (one, entry))).collect();
-        if mended.is_empty() { Ok(()) } else { self.stager().mend(ground, &mended) }
+        if mended.is_empty() { Ok(()) } else { self.stager().mend((site, ground), &mended) }
     }
 
     /// Starts the application. From here on the restore is finished, not taken back, unless this

@@ -10,6 +10,8 @@ use crate::{
     ops::{
         Error,
         event::{Event, Meter, Phase},
+        moment::PartAt,
+        owners::owners_here,
         restore::{Extra, RestoredPart, Run},
     },
     sink::{
@@ -28,10 +30,11 @@ pub enum Acts {
 /// Restores one part of files to its folder in the target.
 pub fn restore(
     run: &Run<'_>,
-    part: &Part,
+    at: &PartAt<'_>,
     root: &Entry,
     acts: Acts,
 ) -> Result<RestoredPart, Error> {
+    let part = at.part;
     let env = run.repo.environment();
     let Content::Folder { .. } = root.content else {
         let mut restored = RestoredPart::default();
@@ -58,7 +61,7 @@ pub fn restore(
     };
     let name = OsStr::from_bytes(part.name.as_bytes());
     let destination = Destination { parent: run.target, name };
-    let options = options(run, part);
+    let options = options(run, at);
     let done = match acts {
         Acts::Restore => files::restore_tree(&sink, root, &destination, &options),
         Acts::Plan => files::plan_tree(&sink, root, &destination, &options),
@@ -91,8 +94,9 @@ fn restored(report: files::Report) -> RestoredPart {
     }
 }
 
-fn options(run: &Run<'_>, part: &Part) -> Options {
-    let request = run.request;
+fn options(run: &Run<'_>, at: &PartAt<'_>) -> Options {
+    let (request, part) = (run.request, at.part);
+    let disk = run.repo.environment().disk.as_ref();
     let is_root = rustix::process::geteuid().is_root();
     let entries = part.totals.files + part.totals.folders + part.totals.others;
     Options {
@@ -106,6 +110,7 @@ fn options(run: &Run<'_>, part: &Part) -> Options {
             },
         },
         owners: if is_root { Owners::Restored } else { Owners::Ours },
+        owner_map: owners_here(&at.snapshot.record.environment, disk),
         include: request.include.clone(),
         exclude: request.exclude.clone(),
         entries_max: Some(entries.saturating_add(1)),

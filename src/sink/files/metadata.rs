@@ -22,7 +22,7 @@ impl Restore<'_> {
 
     /// Whether what exists has another mode, owner or time than the entry.
     pub fn metadata_differs(&self, stat: &Stat, entry: &Entry) -> bool {
-        let owner_differs = (stat.uid, stat.gid) != (entry.uid, entry.gid);
+        let owner_differs = (stat.uid, stat.gid) != self.options.owner_map.of(entry);
         stat.mode != self.mode_of(entry)
             || stat.modified != entry.modified
             || owner_differs && self.options.owners == Owners::Restored
@@ -33,7 +33,8 @@ impl Restore<'_> {
         let disk = self.sink.disk;
         // A change of owner takes away capabilities, which are an attribute, and set-user bits.
         if self.options.owners == Owners::Restored {
-            self.note_metadata(path, "owner", disk.set_owner(of, entry.uid, entry.gid));
+            let (uid, gid) = self.options.owner_map.of(entry);
+            self.note_metadata(path, "owner", disk.set_owner(of, uid, gid));
         }
         for (name, value) in entry.xattrs.iter().filter(|(name, _)| self.may_set(name)) {
             self.note_metadata(path, "extended attributes", disk.set_xattr(of, name, value));
@@ -46,7 +47,8 @@ impl Restore<'_> {
     pub fn set_metadata_at(&self, path: &[u8], at: (&Dir, &OsStr), entry: &Entry) {
         let disk = self.sink.disk;
         if self.options.owners == Owners::Restored {
-            let owned = disk.set_owner_at(at.0, at.1, entry.uid, entry.gid);
+            let (uid, gid) = self.options.owner_map.of(entry);
+            let owned = disk.set_owner_at(at.0, at.1, uid, gid);
             self.note_metadata(path, "owner", owned);
         }
         if !matches!(entry.content, Content::Link { .. }) {

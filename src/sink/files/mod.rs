@@ -15,6 +15,7 @@ mod folder;
 mod linked;
 mod metadata;
 mod other;
+mod owners;
 mod restore;
 mod stage;
 mod tally;
@@ -24,6 +25,7 @@ mod verdict;
 use std::{ffi::OsStr, sync::atomic::AtomicBool};
 
 pub use choice::{Choice, Chooser};
+pub use owners::OwnerMap;
 pub use restore::{plan_tree, restore_tree};
 pub use stage::{StageError, Stager};
 pub(super) use target::marker_name as unfinished_name;
@@ -48,6 +50,8 @@ pub struct Options {
     pub overwrite: Overwrite,
     pub extra: Extra,
     pub owners: Owners,
+    /// Owners by name, where they have another number here.
+    pub owner_map: OwnerMap,
     /// Patterns in the manner of `.gitignore`; none means all.
     pub include: Vec<String>,
     /// Patterns in the manner of `.gitignore`; they win over `include`.

@@ -125,7 +125,12 @@ pub enum Event<'a> {
     /// A folder was listed and its entries come next. Paths are relative to the root.
     Folder { path: &'a [u8] },
     /// An entry is done. `bytes` is its plain size, read or not.
-    Entry { path: &'a [u8], bytes: u64 },
+    Entry {
+        path: &'a [u8],
+        bytes: u64,
+        /// User and group.
+        owner: (u32, u32),
+    },
     /// Something could not be saved, or only in part.
     Problem(&'a Problem),
     /// The parent's node cannot be read: everything in this folder is read again.

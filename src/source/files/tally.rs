@@ -57,7 +57,7 @@ impl<'a> Tally<'a> {
         let _ = count.fetch_add(1, Relaxed);
         let _ = self.bytes.fetch_add(bytes, Relaxed);
         let _ = self.chunks.fetch_add(chunks as u64, Relaxed);
-        (self.observe)(Event::Entry { path, bytes });
+        (self.observe)(Event::Entry { path, bytes, owner: (entry.uid, entry.gid) });
     }
 
     /// Counts bytes that were read from the source.

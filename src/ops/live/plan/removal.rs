@@ -10,7 +10,7 @@ use super::{Change, Kind, Planner, Site, is_database_file, split};
 use crate::{
     disk::{Dir, Disk, FileKind},
     format::record::PartKind,
-    ops,
+    ops::{self, owners::Origin},
     source::sqlite::COMPANIONS,
 };
 
@@ -44,6 +44,7 @@ impl Planner<'_> {
                     missing: Vec::new(),
                     changes: Vec::new(),
                     kept: 0,
+                    origin: Origin::default(),
                 });
                 sites.last_mut().expect("it was pushed just now")
             }
