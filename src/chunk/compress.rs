@@ -4,6 +4,7 @@
 //! at 30 GB/s, and costs text nothing, since the first few windows settle it. The bytes of a frame
 //! are the business of `format::frame`.
 
+pub use crate::format::frame::Effort;
 use crate::format::{Error, frame};
 
 /// Shorter plaintexts are compressed without a look.
@@ -20,18 +21,18 @@ const RANDOM_PAIRS: std::ops::RangeInclusive<u32> = 398..=624;
 /// Returns the frame of a plaintext, compressed where that saves 0.5 % or more, with room for the
 /// tag of its seal.
 pub fn encode_frame(plain: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    put_frame(&mut frame, plain);
-    frame
+    encode_frame_with(plain, Effort::Usual)
 }
 
-/// Appends the frame of a plaintext.
-pub fn put_frame(out: &mut Vec<u8>, plain: &[u8]) {
+/// As [`encode_frame`], with as much effort as the plaintext is worth.
+pub fn encode_frame_with(plain: &[u8], effort: Effort) -> Vec<u8> {
+    let mut frame = Vec::new();
     if plain.len() >= PROBED_BYTES_MIN && looks_random(plain) {
-        frame::put_stored(out, plain);
+        frame::put_stored(&mut frame, plain);
     } else {
-        frame::put_compressed(out, plain);
+        frame::put_packed(&mut frame, plain, effort);
     }
+    frame
 }
 
 /// Returns the plaintext of a frame, at most `plain_bytes_max` of it.

@@ -20,7 +20,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{
     backend::ObjectName,
-    chunk::{self, Store, compress},
+    chunk::{
+        self, Store,
+        compress::{self, Effort},
+    },
     crypto::seal::TAG_BYTES,
     id::ChunkId,
     limits::{BLOB_CHUNKS_MAX, BLOB_SHARED_BYTES, CHUNK_BYTES_MAX},
@@ -67,6 +70,7 @@ pub struct Shared {
 struct Blob {
     plain: Vec<u8>,
     chunks: Vec<BlobChunk>,
+    effort: Effort,
 }
 
 /// Counts blobs and packs under way, so that a flush can wait for them.
@@ -238,7 +242,11 @@ impl Lane {
 
     /// Hands over what is still gathered.
     pub fn finish(mut self) -> Result<(), chunk::Error> {
-        for blob in [std::mem::take(&mut self.ordered), std::mem::take(&mut self.random)] {
+        for mut blob in [std::mem::take(&mut self.ordered), std::mem::take(&mut self.random)] {
+            // The last blob of a lane is all that most runs have to store, and takes 40 ms at most.
+            if blob.plain.len() <= BLOB_SHARED_BYTES {
+                blob.effort = Effort::Thorough;
+            }
             hand_over(&self.shared, &self.blobs, blob)?;
         }
         Ok(())
@@ -347,7 +355,7 @@ fn seal_blobs(shared: &Shared, queue: &Receiver<Blob>, packs: &Sender<FullPack>)
 }
 
 fn seal_blob(shared: &Shared, blob: Blob, packs: &Sender<FullPack>) -> Result<(), Error> {
-    let frame = compress::encode_frame(&blob.plain);
+    let frame = compress::encode_frame_with(&blob.plain, blob.effort);
     let sealed_bytes = (frame.len() + TAG_BYTES) as u64;
     let (place, full) = shared.packer.reserve(sealed_bytes, blob.chunks.len())?;
     let last = place.fill(frame, blob.chunks, shared.catalogue.keys())?;
