@@ -41,7 +41,7 @@ const FILE_FLAGS: OFlags =
 /// long as the write, and moves other memory out of the way to make one: with 24 GB in small pieces
 /// that took half of the time in which a database was restored. Stretches of this length (order 3)
 /// are always there, and cost a tenth more system calls' time where memory is free.
-const WRITE_BYTES_MAX: usize = 32 << 10;
+pub const WRITE_BYTES_MAX: usize = 32 << 10;
 
 impl Disk for RealDisk {
     fn open_root(&self, path: &Path) -> io::Result<Dir> {

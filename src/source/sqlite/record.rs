@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::{
     crypto::{keys::page_hash, secret::Secret32},
+    disk::real::WRITE_BYTES_MAX,
     limits::MIB,
     source::sqlite::{
         protocol::Failure,
@@ -127,7 +128,7 @@ impl<'a> Worker<'a> {
     }
 
     fn record(&mut self, batch: &[u8]) -> io::Result<()> {
-        let Recording { spool, layout, key, .. } = self.recording;
+        let Recording { layout, key, .. } = self.recording;
         let page_bytes = layout.page_bytes as usize;
         let first = self.page_count;
         let older = self.older_hashes(first, batch.len() / page_bytes)?;
@@ -140,7 +141,7 @@ impl<'a> Worker<'a> {
             hashes.extend(hash);
             self.page_count += 1;
         }
-        spool.write_all_at(&hashes, layout.hashes() + u64::from(first) * HASH_BYTES)?;
+        self.write(&hashes, layout.hashes() + u64::from(first) * HASH_BYTES)?;
         self.write_changed(batch, first)
     }
 
@@ -159,23 +160,32 @@ impl<'a> Worker<'a> {
 
     /// Writes the changed pages of a batch, whose first page (counted from 0) is given.
     fn write_changed(&mut self, batch: &[u8], first: u32) -> io::Result<()> {
-        let Recording { spool, layout, .. } = self.recording;
+        let Recording { layout, .. } = self.recording;
         let page_bytes = layout.page_bytes as usize;
         let page = |at: &usize| &batch[at * page_bytes..][..page_bytes];
         let numbers: Vec<u8> =
             self.changed.iter().flat_map(|at| (first + *at as u32 + 1).to_le_bytes()).collect();
         let done = u64::from(self.changed_count);
-        spool.write_all_at(&numbers, layout.numbers() + done * 4)?;
+        self.write(&numbers, layout.numbers() + done * 4)?;
         let offset = layout.pages() + done * u64::from(layout.page_bytes);
         if self.changed.len() * page_bytes == batch.len() {
-            spool.write_all_at(batch, offset)?;
+            self.write(batch, offset)?;
         } else {
             self.gathered.clear();
             self.changed.iter().for_each(|at| self.gathered.extend_from_slice(page(at)));
-            spool.write_all_at(&self.gathered, offset)?;
+            self.write(&self.gathered, offset)?;
         }
         self.changed_count += self.changed.len() as u32;
         self.changed.clear();
+        Ok(())
+    }
+
+    /// Writes to the spool, as little at once as [`RealDisk`](crate::disk::RealDisk) does.
+    fn write(&self, bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        for piece in bytes.chunks(WRITE_BYTES_MAX) {
+            self.recording.spool.write_all_at(piece, offset)?;
+            offset += piece.len() as u64;
+        }
         Ok(())
     }
 }
