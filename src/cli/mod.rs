@@ -46,6 +46,7 @@ use crate::{
 /// Runs one command line and returns how it ended.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let variables = Variables::read();
+    signals::survive_file_size_limits();
     match Cli::try_parse_from(arguments) {
         Ok(cli) => run_command(cli, variables),
         Err(error) => {

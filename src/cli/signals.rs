@@ -10,7 +10,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     iterator::Signals as Arriving,
 };
 
@@ -51,6 +51,14 @@ impl Signals {
             _ => exit_code,
         }
     }
+}
+
+/// Makes a write beyond a limit on file sizes an error, as a full disk is, and not the end of the
+/// process.
+pub fn survive_file_size_limits() {
+    // A handler that does nothing to speak of; where there is none, the process ends, which every
+    // step of ours survives.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
 /// A terminal that was closed asks for the same as SIGTERM.

@@ -411,8 +411,12 @@ fn is_stopped(error: &Error) -> bool {
 }
 
 fn is_full(error: &Error) -> bool {
-    let full = |error: &io::Error| {
-        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    let full = |error: &io::Error| match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => true,
+        // The system's word for a limit on file sizes; without a number it is our own word for
+        // something that should be small.
+        io::ErrorKind::FileTooLarge => error.raw_os_error().is_some(),
+        _ => false,
     };
     find::<io::Error>(error).is_some_and(full)
         || matches!(find(error), Some(backend::Error::NoSpace { .. }))

@@ -1,6 +1,10 @@
 //! How the index opens RocksDB: small, quiet, bounded, without a log.
 
-use std::path::Path;
+use std::{
+    io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompactionStyle, DBCompressionType,
@@ -54,18 +58,45 @@ pub(super) fn create(path: &Path) -> Result<DB, Error> {
 }
 
 fn open(path: &Path, options: &Options) -> Result<DB, Error> {
-    DB::open_cf_with_opts(options, path, [(FAMILY, options.clone())]).map_err(|error| {
+    let opened = DB::open_cf_with_opts(options, path, [(FAMILY, options.clone())]);
+    let db = opened.map_err(|error| {
         let why = error.into_string();
         // RocksDB has no error of its own for a lock that another process, or this one, holds.
         let is_locked = why.contains("While lock file") || why.contains("lock hold by");
         if is_locked { Error::Locked } else { Error::Damaged { why } }
-    })
+    })?;
+    make_private(path);
+    Ok(db)
 }
 
 /// Writes what is still in memory to files, and merges files if there are many.
 pub(super) fn make_durable(db: &DB) -> Result<(), rocksdb::Error> {
     db.flush()?;
-    db.wait_for_compact(&WaitForCompactOptions::default())
+    db.wait_for_compact(&WaitForCompactOptions::default())?;
+    make_private(db.path());
+    Ok(())
+}
+
+/// Takes from others the right to read the files of the index, which RocksDB makes as 0644.
+///
+/// What keeps others out at every moment is their folder, which is made as 0700; this is for
+/// copies of the files, and for whoever looks at them. A umask would do it too, but it belongs to
+/// the whole process, in which other threads make files that are to have the modes of a source.
+/// So a file that cannot be changed is left as it is, and one that is gone was tidied up.
+fn make_private(path: &Path) {
+    let Ok(files) = std::fs::read_dir(path) else { return };
+    for file in files.flatten() {
+        let _ = take_rights(&file);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "files that are RocksDB's, not the disk's")]
+fn take_rights(file: &std::fs::DirEntry) -> io::Result<()> {
+    let stat = file.metadata()?;
+    if stat.is_file() && stat.mode() & 0o077 != 0 {
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
 }
 
 /// For writes that bypass the log; durable with [`make_durable`].

@@ -37,6 +37,23 @@ fn answers(index: &dyn Index) -> Result<Answers, Error> {
 }
 
 #[test]
+fn the_files_are_for_their_owner_alone() {
+    use std::os::unix::fs::MetadataExt;
+    let (_folder, path) = scratch();
+    for round in 0..2 {
+        let mut writer = RocksWriter::open(&path).unwrap();
+        writer.apply(&added(&[(round, &[1, 2])])).unwrap();
+        drop(writer);
+
+        let files = fs::read_dir(&path).unwrap().map(Result::unwrap);
+        let mode = |file: &fs::DirEntry| file.metadata().unwrap().mode() & 0o777;
+        let shared: Vec<_> = files.filter(|file| mode(file) != 0o600).collect();
+        assert!(shared.is_empty(), "{shared:?}");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+    }
+}
+
+#[test]
 fn a_writer_keeps_the_contract() {
     let (_folder, path) = scratch();
     conformance::check(&mut RocksWriter::open(&path).unwrap());

@@ -33,7 +33,9 @@ impl Trouble {
     /// Tells what could not be done.
     pub fn io(action: &str, error: &io::Error) -> Self {
         let code = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "no-space",
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => "no-space",
             _ => "unwritable",
         };
         Self::new(code, format!("cannot {action}: {error}"))

@@ -106,7 +106,7 @@ impl Work {
         Ok(if is_whole { Whole::Yes } else { Whole::No })
     }
 
-    const fn is_backup(self) -> bool {
+    pub const fn is_backup(self) -> bool {
         matches!(self, Self::FirstBackup | Self::NextBackup)
     }
 }
@@ -186,10 +186,17 @@ impl World {
             assert!(outcome.left.is_empty(), "{outcome:?}");
             assert_eq!(vault.repair(steady()), Ok(Outcome::default()));
         }
+        let now = self.assert_goes_on(work, vault, scrutiny);
         let before = self.reported_before(work).len();
-        let now = self.assert_snapshots(vault, before);
         let expected = before + usize::from(work.is_backup() && succeeded);
         assert!((expected..=before + 1).contains(&now), "{now} snapshots instead of {expected}");
+    }
+
+    /// Panics unless every snapshot is whole, and the next backup works and is whole too. Returns
+    /// how many snapshots there were before it.
+    pub fn assert_goes_on(&self, work: Work, vault: &Vault, scrutiny: Scrutiny) -> usize {
+        let before = self.reported_before(work).len();
+        let now = self.assert_snapshots(vault, before);
 
         let next = vault.back_up(steady(), &self.shop).expect("the next backup works");
         assert!(next.is_complete(), "the next backup is whole");
@@ -198,6 +205,7 @@ impl World {
             let report = vault.check(Depth::Data).expect("a check works");
             assert!(report.is_sound(), "{report:?}");
         }
+        now
     }
 
     /// Restores every snapshot and compares it with its moment; returns how many there are.
