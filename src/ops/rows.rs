@@ -101,6 +101,8 @@ pub struct TableReport {
 pub enum Error {
     #[error("`{text}` is not one expression")]
     NotAnExpression { text: String },
+    #[error("the condition does not fit {table}: {why}")]
+    Condition { table: String, why: String },
     #[error("the past database has no table {table}")]
     UnknownTable { table: String, known: Vec<String> },
     #[error("{table} is a virtual table, whose rows live elsewhere")]

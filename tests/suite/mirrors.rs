@@ -90,6 +90,37 @@ fn a_shop_comes_back_from_its_bucket_alone() {
 }
 
 #[test]
+fn a_cold_question_to_a_mirror_costs_few_requests() {
+    let scene = Scene::open();
+    scene.shop.on_pos(
+        "CREATE INDEX by_what ON sales (what);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)
+         INSERT INTO sales (what) SELECT 'ware ' || (i * 7919 % 40009) FROM n;",
+    );
+    done(&scene.add_s3());
+    for _ in 0..4 {
+        scene.shop.on_pos("UPDATE sales SET what = what || '.' WHERE id % 997 = 0");
+        done(&scene.shop.back_up(&[]));
+    }
+
+    for sql in
+        ["SELECT what FROM sales WHERE id = 20000", "SELECT id FROM sales WHERE what = 'ware 777'"]
+    {
+        let _ = std::fs::remove_dir_all(scene.shop.path("elsewhere-state"));
+        let _ = std::fs::remove_dir_all(scene.shop.path("elsewhere-home"));
+        scene.server.forget();
+        let answer = scene.elsewhere(&scene.place("pos"), &["sql", "latest:pos", sql]);
+
+        done(&answer);
+        assert_eq!(answer.out.lines().count(), 2, "{}", answer.out);
+        let requests = scene.server.count();
+        println!("{requests} requests, one after the other: {sql}");
+        // At 50 ms each, that is well below two seconds.
+        assert!(requests <= 15, "{:?}", scene.server.requests());
+    }
+}
+
+#[test]
 fn a_repository_can_lie_in_a_bucket_itself() {
     let scene = Scene::open();
     let place = scene.place("itself");

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, params_from_iter};
 
 use super::{Error, Mode, Reason, TableReport, shape::Shape};
-use crate::ops::past::{PastDatabase, names::quoted, value::Value};
+use crate::ops::past::{self, PastDatabase, names::quoted, value::Value};
 
 /// One table with the rows that were asked for.
 #[derive(Debug)]
@@ -108,7 +108,13 @@ impl Loaded {
         let sql =
             format!("SELECT {} FROM main.{}{condition}", list(&columns), quoted(&self.past.name));
         past.restart();
-        let mut statement = past.connection().prepare(&sql).map_err(explain)?;
+        let mut statement =
+            past.connection().prepare(&sql).map_err(|error| match past.explain(error) {
+                past::Error::Statement { message: why } if !condition.is_empty() => {
+                    Error::Condition { table: self.past.name.clone(), why }
+                }
+                error => error.into(),
+            })?;
         let marks = vec!["?"; columns.len()].join(", ");
         let mut insert =
             present.prepare(&format!("INSERT INTO temp.{} VALUES ({marks})", self.rows))?;

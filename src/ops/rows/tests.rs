@@ -83,7 +83,8 @@ fn a_condition_chooses_in_the_past_and_cannot_do_more() {
     assert_eq!(rows(&path, "SELECT id FROM (SELECT CAST(id AS TEXT) AS id FROM orders)"), ["11"]);
     assert!(matches!(with("1); DELETE FROM note; --"), Err(Error::NotAnExpression { .. })));
     for other in ["load_extension('x')", "no_such_column = 1", "1, 2"] {
-        assert!(matches!(with(other), Err(Error::Past(_))), "{other}");
+        let refused = with(other);
+        assert!(matches!(refused, Err(Error::Past(_) | Error::Condition { .. })), "{other}");
     }
 }
 
@@ -184,4 +185,15 @@ fn rows_go_into_a_new_file_with_their_schema() {
     assert_eq!(done.len(), 2, "the customers come along");
     assert_eq!(rows(&path, ORDERS).len(), 3);
     assert!(matches!(run(&past, &into), Err(Error::FileTaken { .. })));
+}
+
+#[test]
+fn a_condition_that_one_of_the_tables_does_not_understand_names_it() {
+    let (past, _folder, path) = scene("DELETE FROM orders");
+    let filter = Some("customer = 1".to_owned());
+
+    let refused = plan(&past, &Request { filter, ..request(&path, &["orders", "line"]) });
+
+    let Err(Error::Condition { table, why }) = refused else { panic!("{refused:?}") };
+    assert_eq!((table.as_str(), why.as_str()), ("line", "no such column: customer"));
 }

@@ -12,6 +12,10 @@ pub fn entry(error: &Error) -> Entry {
         Error::NotAnExpression { .. } => {
             usage("SP0521").help("write what stands behind WHERE, as in --where 'id = 4711'")
         }
+        Error::Condition { .. } => usage("SP0520").help(
+            "it must hold in every table that is named; rows that these refer to come along, so \
+             name the table that the condition is about",
+        ),
         Error::UnknownTable { known, .. } => {
             usage("SP0522").help(format!("it has: {}", known.join(", ")))
         }
