@@ -5,6 +5,7 @@
 //! under us is seen; only packs, which restores read in thousands of pieces, stay open.
 
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     ffi::OsStr,
     fmt,
     fs::File,
@@ -216,6 +217,22 @@ impl LocalBackend {
         self.disk.sync_dir(&dir)
     }
 
+    /// Syncs each folder once: that is what takes the time.
+    fn remove_all(&self, names: &[ObjectName]) -> io::Result<()> {
+        let mut folders: BTreeMap<Folder, Dir> = BTreeMap::new();
+        for name in names {
+            let dir = match folders.entry(name.folder()) {
+                Entry::Occupied(opened) => opened.into_mut(),
+                Entry::Vacant(vacant) => match self.open_folder(name.folder()) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    opened => vacant.insert(opened?),
+                },
+            };
+            tree::absent_is_success(self.disk.remove_file(dir, name.file_name().as_ref()))?;
+        }
+        folders.values().try_for_each(|dir| self.disk.sync_dir(dir))
+    }
+
     /// Renames, so that also a file that cannot be read, or a disk that is full, is no obstacle.
     fn rename_aside(&self, name: &ObjectName) -> io::Result<Option<ObjectName>> {
         let from = self.open_folder(name.folder())?;
@@ -319,6 +336,11 @@ impl Backend for LocalBackend {
                 removed.map_err(|source| failed("delete", &name.to_string(), &self.path, source))
             }
         }
+    }
+
+    fn delete_all(&self, names: &[ObjectName]) -> Result<(), Error> {
+        names.iter().for_each(|name| drop(self.take_open_pack(name)));
+        self.remove_all(names).map_err(|source| failed("delete", "objects", &self.path, source))
     }
 
     fn set_aside(&self, name: &ObjectName) -> Result<Option<ObjectName>, Error> {

@@ -79,7 +79,7 @@ fn enter<D: Disk + ?Sized>(
     }
 }
 
-pub(super) fn absent_is_success(result: io::Result<()>) -> io::Result<()> {
+pub(crate) fn absent_is_success(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,

@@ -21,6 +21,8 @@ use crate::{
 
 /// How often a deleter gives way to runs that turn out to need what it condemned.
 const ROUNDS_MAX: usize = 5;
+/// Packs that are deleted before the next look at the signals.
+const DELETED_TOGETHER: usize = 64;
 /// Names in one tombstone: below 4 MiB of plaintext.
 const NAMES_MAX: usize = 100_000;
 
@@ -136,7 +138,8 @@ pub fn put(repo: &Repository, tombstone: &Tombstone) -> Result<ObjectId, Error> 
 
 /// Takes our own tombstones back, or away when nothing that they name is left.
 pub fn rescind(repo: &Repository, tombstones: &[ObjectId]) -> Result<(), Error> {
-    tombstones.iter().try_for_each(|id| Ok(repo.env.backend.delete(&ObjectName::Tombstone(*id))?))
+    let names: Vec<_> = tombstones.iter().map(|id| ObjectName::Tombstone(*id)).collect();
+    Ok(repo.env.backend.delete_all(&names)?)
 }
 
 fn delete(
@@ -147,19 +150,20 @@ fn delete(
 ) -> Result<Deleted, Error> {
     let mut deleted = Deleted::default();
     let backend = repo.env.backend.as_ref();
-    for id in &wanted.snapshots {
-        // A pending record without its snapshot could be finished by its writer; so it goes first,
-        // and the marker that says it is forgotten goes last.
-        backend.delete(&ObjectName::Pending(*id))?;
-        backend.delete(&ObjectName::Snapshot(*id))?;
-        deleted.snapshots += 1;
+    // A pending record without its snapshot could be finished by its writer; so it goes first, and
+    // the marker that says it is forgotten goes last.
+    for name in [ObjectName::Pending, ObjectName::Snapshot] {
+        backend.delete_all(&wanted.snapshots.iter().copied().map(name).collect::<Vec<_>>())?;
     }
-    for at in &wanted.packs {
-        let entry = survey.packs[*at as usize].entry;
-        backend.delete(&ObjectName::Pack(entry.pack))?;
-        deleted.packs += 1;
-        deleted.bytes += entry.bytes;
-        observe(PruneEvent::Progress { bytes: entry.bytes });
+    deleted.snapshots = wanted.snapshots.len() as u64;
+    for some in wanted.packs.chunks(DELETED_TOGETHER) {
+        let entries = some.iter().map(|at| survey.packs[*at as usize].entry);
+        let names: Vec<_> = entries.clone().map(|entry| ObjectName::Pack(entry.pack)).collect();
+        backend.delete_all(&names)?;
+        let bytes = entries.map(|entry| entry.bytes).sum();
+        deleted.packs += some.len() as u64;
+        deleted.bytes += bytes;
+        observe(PruneEvent::Progress { bytes });
         if repo.env.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(Error::Stopped);
         }

@@ -224,12 +224,10 @@ impl<'a> Fold<'a> {
             let index_objects = before.keys().copied().collect();
             let tombstone = Tombstone { index_objects, ..explain::naming(repo, Vec::new())? };
             tombstones.push(condemn::put(repo, &tombstone)?);
-            for (id, name) in covered(repo)? {
-                if before.contains_key(&id) {
-                    repo.env.backend.delete(&name)?;
-                    report.index_objects_removed += 1;
-                }
-            }
+            let still = covered(repo)?.into_iter().filter(|(id, _)| before.contains_key(id));
+            let names: Vec<_> = still.map(|(_, name)| name).collect();
+            repo.env.backend.delete_all(&names)?;
+            report.index_objects_removed += names.len() as u64;
         }
         // They protect nothing: a writer never relies on an index object.
         condemn::rescind(repo, &tombstones)
@@ -271,7 +269,7 @@ fn listed_packs(repo: &Repository) -> Result<HashSet<PackId>, Error> {
 fn remove_spent_markers(repo: &Repository, trash: &Trash) -> Result<(), Error> {
     let backend = repo.env.backend.as_ref();
     let roots = Roots::list(repo, trash)?;
-    roots.spent_markers.iter().try_for_each(|marker| Ok(backend.delete(marker)?))
+    Ok(backend.delete_all(&roots.spent_markers)?)
 }
 
 /// Gathers ids of index objects.
