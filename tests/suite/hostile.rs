@@ -5,9 +5,14 @@
 #[path = "../../fuzz/src/lib.rs"]
 mod decoders;
 
+use std::{fs, path::Path};
+
 use proptest::{collection::vec, prelude::*, sample::Index, test_runner::TestRunner};
 
 use crate::vectors::{read, unhex};
+
+/// Repositories with a mutated object under a right seal; each costs a check and a prune.
+const RESEALED: u32 = 300;
 
 /// One thing that happens to bytes on their way.
 #[derive(Debug, Clone)]
@@ -58,11 +63,12 @@ fn any_mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-/// All encodings in the spec, with the names of their decoders.
+/// The corpora of the fuzzer, a line of hexadecimal digits for each input, and all encodings in the
+/// spec; each with the name of its decoder.
 fn seeds() -> Vec<(String, Vec<u8>)> {
     let vectors = read();
     let list = |name: &str| vectors[name].as_array().expect("a list of cases").clone();
-    let mut seeds = Vec::new();
+    let mut seeds = corpora();
     for case in list("encodings").iter().chain(&list("refused")) {
         let decoder = case["decoder"].as_str().expect("the name of a decoder");
         seeds.push((decoder.to_owned(), unhex(&case["bytes"])));
@@ -86,6 +92,24 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
         }
     }
     seeds
+}
+
+#[expect(clippy::disallowed_methods, reason = "files of the source tree")]
+fn corpora() -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpora");
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let inputs = files.flat_map(|file| {
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let lines = fs::read_to_string(&file).unwrap();
+        let inputs: Vec<_> = lines.lines().map(|line| (name.clone(), bytes_of(line))).collect();
+        inputs
+    });
+    inputs.collect()
+}
+
+fn bytes_of(digits: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
+    (0..digits.len()).step_by(2).map(byte).collect()
 }
 
 #[test]
@@ -126,6 +150,25 @@ fn decoders_keep_their_promises_for_every_beginning_and_every_flipped_bit() {
             promise(&flipped);
         }
     }
+}
+
+#[test]
+fn what_was_sealed_with_the_key_does_no_harm_either() {
+    let seeds: Vec<_> = seeds().into_iter().filter(|(name, _)| name == "resealed").collect();
+    seeds.iter().for_each(|(_, bytes)| decoders::resealed(bytes));
+    let strategy = (any::<Index>(), vec(any_mutation(), 1..4));
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(RESEALED));
+    let outcome = runner.run(&strategy, |(seed, mutations)| {
+        let mut bytes = seed.get(&seeds).1.clone();
+        mutations.iter().for_each(|mutation| mutation.apply(&mut bytes));
+        decoders::resealed(&bytes);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    println!(
+        "{} repositories with hostile objects under the right seal",
+        seeds.len() + RESEALED as usize
+    );
 }
 
 proptest! {

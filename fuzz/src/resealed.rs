@@ -1,0 +1,284 @@
+//! A repository into which somebody who has the key put what nobody should: an object sealed as it
+//! must be, whose content is hostile.
+//!
+//! The decoders alone are not the whole way: what they let pass is walked, restored, checked,
+//! planned with and pruned. Nothing of that panics or runs away, and whatever the hostile object
+//! says, a prune deletes nothing that an honest snapshot needs.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use stillpoint::{
+    backend::{Backend, Folder, ObjectName, local::LocalBackend, memory::MemoryBackend},
+    chunk::{Store, compress},
+    clock::{SystemClock, SystemEntropy},
+    crypto::{
+        object::seal_object,
+        seal::{ObjectKey, Role},
+        secret::Credential,
+    },
+    disk::RealDisk,
+    format::{
+        envelope::{Header, Kind},
+        image::Image,
+        node::Content,
+        page_map::{PageEntry, PageMap},
+        record::{PartContent, Record},
+        stream::Stream,
+    },
+    id::{ChunkId, ObjectId, SnapshotId},
+    ops::{
+        event::Silent,
+        list::{self, Reach},
+        prune::{self, PruneOptions},
+        repair::{self, Scope},
+    },
+    repo::{
+        Environment, Repository,
+        check::{self, CheckEvent, Depth},
+        image::ImageReader,
+    },
+};
+
+/// The tiny repository of the spec, and the key file that opens it.
+const SPEC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../format-spec/vectors/repository");
+const KEY_FILE: [u8; 32] = {
+    let mut key = [0; 32];
+    let mut at = 0;
+    while at < key.len() {
+        key[at] = at as u8;
+        at += 1;
+    }
+    key
+};
+const ID: [u8; 32] = [0xab; 32];
+
+/// What a way of being hostile works with.
+struct Hostile<'a> {
+    repo: &'a Repository,
+    backend: &'a MemoryBackend,
+    plain: &'a [u8],
+}
+
+type Way = fn(&Hostile<'_>);
+
+/// All ways; the first byte of the input chooses.
+const WAYS: [Way; 13] = [
+    |it| it.seal(Kind::Snapshot, ObjectName::Snapshot(SnapshotId(ID))),
+    |it| it.seal(Kind::Pending, ObjectName::Pending(SnapshotId(ID))),
+    |it| it.seal(Kind::Tombstone, ObjectName::Tombstone(ObjectId(ID))),
+    |it| it.seal(Kind::Forgotten, ObjectName::Forgotten(ObjectId(ID))),
+    |it| it.seal(Kind::Pinned, ObjectName::Pinned(ObjectId(ID))),
+    |it| it.seal_index(Kind::Segment),
+    |it| it.seal_index(Kind::Summary),
+    |it| it.commit(|record, id, bytes| set_node(record, Stream { depth: 0, bytes, ids: vec![id] })),
+    |it| {
+        let bytes = 1 << 20;
+        it.commit(|record, id, _| set_node(record, Stream { depth: 1, bytes, ids: vec![id] }));
+    },
+    |it| {
+        it.commit(|record, id, bytes| {
+            let recent = Stream { depth: 0, bytes, ids: vec![id] };
+            set_image(record, |image| image.recent = recent.clone());
+        });
+    },
+    |it| {
+        it.commit(|record, id, bytes| {
+            let base = Stream { depth: 0, bytes, ids: vec![id] };
+            set_image(record, |image| image.base = base.clone());
+        });
+    },
+    |it| it.commit_pages(PageMap::default()),
+    |it| it.commit_pages(pages_of_first_slots(8)),
+];
+
+/// Panics if anything does that reads a repository in which these bytes are sealed.
+pub fn resealed(bytes: &[u8]) {
+    let Some((way, plain)) = bytes.split_first() else { return };
+    let honest = honest();
+    let backend = honest.copied();
+    let state = Scratch::new();
+    let repo = open(&backend, &state.0);
+    let named: BTreeSet<SnapshotId> = snapshot_ids(&backend);
+    WAYS[usize::from(*way) % WAYS.len()](&Hostile { repo: &repo, backend: &backend, plain });
+    drop(repo);
+
+    let other = Scratch::new();
+    let repo = open(&backend, &other.0);
+    read_everything(&repo);
+    // Whoever has the key can condemn and forget; but what is honest stays where it is.
+    let options = PruneOptions { grace: Duration::ZERO, ..PruneOptions::default() };
+    let _ = prune::plan(&repo, &options, &Silent);
+    let _ = prune::prune(&repo, &options, &Silent);
+    assert!(snapshot_ids(&backend).is_superset(&named), "an honest record is gone");
+    let mut lost = Vec::new();
+    let _ = check::run(&repo, Depth::Data, &mut |event| {
+        if let CheckEvent::Affected { snapshot, part, why, .. } = event
+            && named.contains(&snapshot)
+        {
+            lost.push((part, why));
+        }
+    });
+    assert_eq!(lost, [], "an honest snapshot lost something");
+}
+
+fn read_everything(repo: &Repository) {
+    let _ = check::run(repo, Depth::Data, &mut |_| {});
+    let _ = repair::plan(repo, (Scope::All, Depth::Structure), &Silent);
+    let (Ok(snapshots), Ok(fetch)) = (repo.snapshots(), repo.fetcher()) else { return };
+    for part in snapshots.snapshots.iter().flat_map(|snapshot| &snapshot.record.parts) {
+        let _ = list::list(&*fetch, part, &[], Reach::Below, &mut |_| {});
+        if let PartContent::Database { image, .. } = &part.content
+            && let Ok(reader) = ImageReader::open(image, fetch.clone())
+        {
+            let _ = reader.verify(repo.keys());
+        }
+    }
+}
+
+impl Hostile<'_> {
+    fn seal(&self, kind: Kind, name: ObjectName) {
+        let sealed = seal_object(self.repo.keys(), kind, &ID, self.plain);
+        self.backend.tamper(&name, sealed);
+    }
+
+    /// An index object of one frame, newer than all others.
+    fn seal_index(&self, kind: Kind) {
+        let keys = self.repo.keys();
+        let epoch = keys.epoch_now();
+        let header = Header::streamed(kind, epoch, keys.repository, ID).encode();
+        let key = ObjectKey::for_epoch(keys, epoch, kind, &ID).expect("the epoch is the newest");
+        let frame = key.seal(0, Role::LastFrame, &header, compress::encode_frame(self.plain));
+        let length = (frame.len() as u32).to_le_bytes();
+        let name = ObjectName::Index { sequence: 1000, id: ObjectId(ID) };
+        self.backend.tamper(&name, [&header[..], &length, &frame].concat());
+    }
+
+    /// A snapshot like the newest, but that a chunk of these bytes is put in somewhere.
+    fn commit(&self, change: impl Fn(&mut Record, ChunkId, u64)) {
+        self.commit_chunks(&[self.plain.to_vec()], |record, ids| {
+            change(record, ids[0], self.plain.len() as u64);
+        });
+    }
+
+    /// A snapshot whose database has a map with the hostile chunk in it.
+    fn commit_pages(&self, map: PageMap) {
+        let mut map = PageMap { chunks: vec![self.chunk_id()], ..map };
+        if map.entries.is_empty() {
+            map.entries = vec![PageEntry { page: 1, chunk: 0, slot: 0 }];
+        }
+        let map = map.encode().expect("the map is well made");
+        let bytes = map.len() as u64;
+        self.commit_chunks(&[self.plain.to_vec(), map], |record, ids| {
+            let recent = Stream { depth: 0, bytes, ids: vec![ids[1]] };
+            set_image(record, |image| image.recent = recent.clone());
+        });
+    }
+
+    fn commit_chunks(&self, chunks: &[Vec<u8>], change: impl Fn(&mut Record, &[ChunkId])) {
+        if chunks.iter().any(Vec::is_empty) {
+            return;
+        }
+        let newest = self.repo.snapshots().expect("honest").snapshots.pop().expect("three");
+        let writer = self.repo.writer().expect("nothing is hostile yet");
+        let mut lane = writer.lane();
+        let ids: Vec<_> =
+            chunks.iter().map(|plain| lane.put(plain).expect("a chunk is stored")).collect();
+        lane.finish().expect("all is stored");
+        let mut record = newest.record;
+        change(&mut record, &ids);
+        let _ = self.repo.commit(writer, record);
+    }
+
+    fn chunk_id(&self) -> ChunkId {
+        self.repo.keys().chunk_id(self.plain)
+    }
+}
+
+/// Pages 1 to `count`, each in the slot of its own number, from 0 on.
+fn pages_of_first_slots(count: u8) -> PageMap {
+    let entries = (0..count).map(|slot| PageEntry { page: u32::from(slot) + 1, chunk: 0, slot });
+    PageMap { chunks: Vec::new(), entries: entries.collect() }
+}
+
+fn set_node(record: &mut Record, node: Stream) {
+    for part in &mut record.parts {
+        if let PartContent::Tree { root, .. } = &mut part.content {
+            root.content = Content::Folder { node: node.clone() };
+        }
+    }
+}
+
+fn set_image(record: &mut Record, change: impl Fn(&mut Image)) {
+    for part in &mut record.parts {
+        if let PartContent::Database { image, .. } = &mut part.content {
+            change(image);
+        }
+    }
+}
+
+fn snapshot_ids(backend: &MemoryBackend) -> BTreeSet<SnapshotId> {
+    let names = backend.names().into_iter().filter_map(|name| match name {
+        ObjectName::Snapshot(id) if id.0 != ID => Some(id),
+        _ => None,
+    });
+    names.collect()
+}
+
+/// The repository of the spec, read once.
+fn honest() -> &'static MemoryBackend {
+    static HONEST: OnceLock<MemoryBackend> = OnceLock::new();
+    HONEST.get_or_init(|| {
+        // Included by the test suite, this file lies one folder deeper than the package.
+        let spec = [SPEC, &SPEC.replace("/../", "/")].map(PathBuf::from);
+        let spec = spec.iter().find(|path| path.is_dir()).expect("the spec has a repository");
+        let stored = LocalBackend::open(Arc::new(RealDisk), spec).expect("it opens");
+        let memory = MemoryBackend::new();
+        for listed in Folder::ALL.iter().flat_map(|f| stored.list(*f).expect("it lists").objects) {
+            let bytes = stored.get(&listed.name, u64::MAX).expect("it reads");
+            memory.put_new(&listed.name, &[&bytes]).expect("it is new");
+        }
+        memory
+    })
+}
+
+fn open(backend: &MemoryBackend, state: &Path) -> Repository {
+    let env = Environment {
+        backend: Arc::new(backend.clone()),
+        disk: Arc::new(RealDisk),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        state_root: state.to_owned(),
+        stop: Arc::new(AtomicBool::new(false)),
+    };
+    Repository::open(env, &Credential::KeyFile(KEY_FILE)).expect("the honest key opens it")
+}
+
+/// A folder in memory that is gone after use.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let memory = Path::new("/dev/shm");
+        let root = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let path = root.join(format!("stillpoint-resealed-{}-{number}", std::process::id()));
+        fs::create_dir(&path).expect("a scratch folder is made");
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
