@@ -113,6 +113,8 @@ impl Catalogue {
         loader.read_unknown_tables()?;
         loader.forget_absent_packs();
         let look = tombstones::look(backend, keys, loader.known_index())?;
+        let unread = look.unread.iter().map(|(name, error)| (name.clone(), error.to_string()));
+        loader.report.damaged.extend(unread);
         let condemned = look.packs();
         let lost = lost(backend, &loader.absent, &condemned)?;
         // An index object that is newer than the listing names packs that are newer, too.

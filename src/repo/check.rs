@@ -19,6 +19,7 @@ use crate::{
         catalogue::Catalogue,
         index_object::IndexObjectReader,
         keyring,
+        known_losses::KnownLosses,
         last_read::LastRead,
         object::{self, OBJECT_BYTES_MAX},
         pack_check, pack_table,
@@ -318,6 +319,7 @@ impl Check<'_> {
                 _ => events.push(event),
             })?;
             if events.is_empty() || attempt == WALKS_MAX || !self.reload_if_pruned()? {
+                KnownLosses::of(&events).save(&self.repo.env, &self.repo.state)?;
                 events.into_iter().for_each(|event| self.tell(event));
                 if more > 0 {
                     self.tell(CheckEvent::AffectedBesides { count: more });

@@ -21,6 +21,7 @@ pub mod image;
 mod index_object;
 mod index_publication;
 mod keyring;
+mod known_losses;
 mod known_tables;
 mod last_read;
 pub mod marks;
@@ -64,6 +65,7 @@ use crate::{
 pub use check::CheckEvent;
 use keyring::Opened;
 pub use keyring::{SlotEntry, Slots};
+pub use known_losses::KnownLosses;
 pub use snapshots::Snapshot;
 use state::State;
 pub use state::{Lock, Taken, WriterState};
@@ -313,6 +315,11 @@ impl Repository {
         state.loss_noticed = Some(self.env.clock.now());
         state.damaged_packs = damaged;
         self.state.set_writer(&self.env, &state)
+    }
+
+    /// What the last check of this machine found that snapshots cannot give back any more.
+    pub fn known_losses(&self) -> KnownLosses {
+        KnownLosses::load(&self.env, &self.state)
     }
 
     /// Remembers when this machine pruned.

@@ -8,13 +8,13 @@ use std::collections::{HashMap, HashSet};
 
 use crate::{
     backend::{self, Backend, Folder, ObjectName},
-    crypto::{keys::Keys, object::open_object},
-    format::{envelope::Kind, tombstone::Tombstone},
+    crypto::{self, keys::Keys, object::open_object},
+    format::{self, envelope::Kind, tombstone::Tombstone},
     id::{ObjectId, PackId, SnapshotId},
     repo::{
         Error,
         index_object::{Head, IndexObjectReader},
-        object::{self, OBJECT_BYTES_MAX},
+        object::OBJECT_BYTES_MAX,
     },
 };
 
@@ -28,7 +28,9 @@ pub struct Condemned {
     pub standing: HashMap<ObjectId, Tombstone>,
     /// In index objects: what they name is gone.
     pub folded: HashMap<ObjectId, Tombstone>,
-    /// An index object cannot be read, and with it the tombstones in it.
+    /// Tombstones that stand and do not open: what they name is unknown.
+    pub unread: Vec<(ObjectName, Error)>,
+    /// A tombstone cannot be read, or an index object, and with it the tombstones in it.
     pub is_unsure: bool,
 }
 
@@ -72,9 +74,78 @@ impl Condemned {
         Ok(())
     }
 
+    /// The look of somebody who is about to commit, and looks for every chunk if it is unsure.
+    ///
+    /// # Errors
+    /// If a tombstone is there that only a newer program, or newer keys, can read.
+    pub fn as_writer(mut self) -> Result<Self, Error> {
+        match self.unread.iter().position(|(_, error)| is_beyond_us(error)) {
+            Some(at) => Err(self.unread.swap_remove(at).1),
+            None => Ok(self),
+        }
+    }
+
+    /// The look of somebody who deletes, or takes a deletion back.
+    ///
+    /// # Errors
+    /// If any tombstone does not open: nobody knows what it condemned.
+    pub fn as_deleter(self) -> Result<Self, Error> {
+        let mut look = self.as_writer()?;
+        match look.unread.pop() {
+            Some((name, error)) => Err(Error::Refused {
+                why: format!("{name} is damaged, and what it condemned is unknown: {error}"),
+            }),
+            None => Ok(look),
+        }
+    }
+
     fn all(&self) -> impl Iterator<Item = &Tombstone> {
         self.standing.values().chain(self.folded.values())
     }
+}
+
+/// The tombstones that stand.
+#[derive(Debug, Default)]
+struct Standing {
+    opened: HashMap<ObjectId, Tombstone>,
+    unread: Vec<(ObjectName, Error)>,
+}
+
+impl Standing {
+    fn read(backend: &dyn Backend, keys: &Keys) -> Result<Self, Error> {
+        let mut standing = Self::default();
+        for listed in backend.list(Folder::Tombstones)?.objects {
+            let ObjectName::Tombstone(id) = listed.name else { continue };
+            match read(backend, keys, id) {
+                Ok(tombstone) => drop(standing.opened.insert(id, tombstone)),
+                // Rescinded or folded between listing and reading.
+                Err(Error::Backend(backend::Error::Missing { .. })) if listed.bytes > 0 => {}
+                Err(Error::Backend(error)) if !matches!(error, backend::Error::Missing { .. }) => {
+                    return Err(error.into());
+                }
+                Err(error) => standing.unread.push((listed.name, error)),
+            }
+        }
+        Ok(standing)
+    }
+}
+
+/// Reads one tombstone that stands.
+pub fn read(backend: &dyn Backend, keys: &Keys, id: ObjectId) -> Result<Tombstone, Error> {
+    let bytes = backend.get(&ObjectName::Tombstone(id), OBJECT_BYTES_MAX)?;
+    let plain = open_object(keys, Kind::Tombstone, &id.0, bytes)?;
+    Ok(Tombstone::decode(&plain)?)
+}
+
+/// Whether a newer program, or one that knows the newest keys, would read it.
+const fn is_beyond_us(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Format(format::Error::Newer { .. })
+            | Error::Crypto(
+                crypto::Error::UnknownEpoch(_) | crypto::Error::Format(format::Error::Newer { .. })
+            )
+    )
 }
 
 /// Reads every tombstone that stands.
@@ -82,18 +153,8 @@ impl Condemned {
 /// # Errors
 /// A tombstone that cannot be read is an error, not an absent one: what it condemns is unknown.
 pub fn standing(backend: &dyn Backend, keys: &Keys) -> Result<HashMap<ObjectId, Tombstone>, Error> {
-    let mut standing = HashMap::new();
-    for name in object::names(backend, Folder::Tombstones)? {
-        let ObjectName::Tombstone(id) = name else { continue };
-        let bytes = match backend.get(&name, OBJECT_BYTES_MAX) {
-            // Rescinded or folded between listing and reading.
-            Err(backend::Error::Missing { .. }) => continue,
-            other => other?,
-        };
-        let plain = open_object(keys, Kind::Tombstone, &id.0, bytes)?;
-        let _ = standing.insert(id, Tombstone::decode(&plain)?);
-    }
-    Ok(standing)
+    let Standing { opened, mut unread } = Standing::read(backend, keys)?;
+    unread.pop().map_or(Ok(opened), |(_, error)| Err(error))
 }
 
 /// What a view of the repository knows of index objects, so that a later look reads only new ones.
@@ -106,6 +167,9 @@ pub struct KnownIndex<'a> {
 }
 
 /// Looks at all tombstones as they are now.
+///
+/// What does not open is no error here: who only reads needs none of it. Who adds asks
+/// [`Condemned::as_writer`], who deletes [`Condemned::as_deleter`].
 pub fn look(backend: &dyn Backend, keys: &Keys, known: KnownIndex<'_>) -> Result<Condemned, Error> {
     for _ in 1..LOOKS_MAX {
         match look_once(backend, keys, known, Gone::BeginAnew) {
@@ -136,9 +200,9 @@ fn look_once(
     known: KnownIndex<'_>,
     gone: Gone,
 ) -> Result<Condemned, Error> {
-    let standing = standing(backend, keys)?;
-    let is_unsure = known.is_unsure;
-    let mut condemned = Condemned { standing, folded: HashMap::new(), is_unsure };
+    let Standing { opened: standing, unread } = Standing::read(backend, keys)?;
+    let is_unsure = known.is_unsure || !unread.is_empty();
+    let mut condemned = Condemned { standing, folded: HashMap::new(), unread, is_unsure };
     for head in known.live {
         condemned.fold_in(head)?;
     }

@@ -5,6 +5,8 @@
 mod export;
 #[path = "cli/keys.rs"]
 mod keys;
+#[path = "cli/prune.rs"]
+mod prune;
 #[path = "cli/shop.rs"]
 pub(crate) mod shop;
 

@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     format::pin::Pin,
     ops::retention::Group,
-    repo::{Snapshot, history::History},
+    repo::{KnownLosses, Snapshot, history::History},
 };
 
 /// On a terminal a longer list would scroll away.
@@ -33,6 +33,8 @@ struct Wire {
     #[serde(flatten)]
     snapshot: json::Snapshot,
     group: &'static str,
+    /// Parts that the last check found not to be whole any more.
+    missing: Vec<String>,
     pinned: Option<Pinned>,
     forgotten: Option<Forgotten>,
 }
@@ -51,10 +53,13 @@ struct Forgotten {
 
 pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<Done, Error> {
     let config = context.config()?;
-    let history = brief(context, |observer| Ok(context.open(&config, observer)?.history()?))?;
+    let (history, losses) = brief(context, |observer| {
+        let repository = context.open(&config, observer)?;
+        Ok((repository.history()?, repository.known_losses()))
+    })?;
     let damaged: Vec<_> = history.damaged.iter().chain(&history.marks.damaged).cloned().collect();
     warn_of_damaged(&context.output, &damaged);
-    let list = List { context, config: &config, history: &history };
+    let list = List { context, config: &config, history: &history, losses: &losses };
     let snapshots: Vec<&Snapshot> = match args.forgotten {
         true => history.forgotten().collect(),
         false => history.shown().collect(),
@@ -70,6 +75,7 @@ struct List<'a> {
     context: &'a Context,
     config: &'a Config,
     history: &'a History,
+    losses: &'a KnownLosses,
 }
 
 impl List<'_> {
@@ -79,6 +85,7 @@ impl List<'_> {
         Wire {
             snapshot: json::Snapshot::new(snapshot, zone),
             group: Group::of(&snapshot.record).as_str(),
+            missing: self.losses.parts_of(&snapshot.id).into_iter().map(str::to_owned).collect(),
             pinned: pin.map(|pin| Pinned {
                 reason: pin.reason.clone(),
                 until: pin.until.map(|until| json::time(until, zone)),
@@ -117,14 +124,26 @@ impl List<'_> {
         }
         output.table(&table, "");
         output.remark(&sum(snapshots, is_cut));
+        if snapshots.iter().any(|snapshot| self.lacks_data(snapshot)) {
+            output.remark("The last check found data missing.  What, and where:  stillpoint check");
+        }
         if args.forgotten {
             output.remark("Bring one back:  stillpoint undelete ID");
         }
     }
 
+    fn lacks_data(&self, snapshot: &Snapshot) -> bool {
+        !self.losses.parts_of(&snapshot.id).is_empty()
+    }
+
     fn row(&self, snapshot: &Snapshot, digits: usize) -> Vec<String> {
         let record = &snapshot.record;
-        let state = json::state(record);
+        let state = match json::state(record) {
+            _ if self.lacks_data(snapshot) => "data missing",
+            // What is as it should be needs no word.
+            "complete" => "",
+            state => state,
+        };
         let (context, zone) = (self.context, &self.config.zone);
         let pin = self.history.marks.pin(&snapshot.id, context.now());
         vec![
@@ -132,8 +151,7 @@ impl List<'_> {
             text::moment(record.created, context.now(), zone),
             text::bytes(protected_bytes(snapshot)),
             text::bytes(record.bytes_added),
-            // What is as it should be needs no word.
-            if state == "complete" { String::new() } else { state.to_owned() },
+            state.to_owned(),
             Group::of(record).as_str().to_owned(),
             pin.map(|pin| pinned(pin, zone)).unwrap_or_default(),
             what(snapshot),

@@ -1,10 +1,10 @@
 //! The two phases of a deletion: our own tombstones, a second look, and only then the deed. Spec:
 //! `format-spec/70-write-order.md`, "Tombstones".
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use crate::{
-    backend::ObjectName,
+    backend::{self, ObjectName},
     crypto::object::seal_object,
     format::{envelope::Kind, tombstone::Tombstone},
     id::{ObjectId, PackId, SnapshotId},
@@ -16,13 +16,14 @@ use crate::{
             roots::Trash,
             survey::Survey,
         },
+        tombstones,
     },
 };
 
 /// How often a deleter gives way to runs that turn out to need what it condemned.
 const ROUNDS_MAX: usize = 5;
-/// Packs that are deleted before the next look at the signals.
-const DELETED_TOGETHER: usize = 64;
+/// Packs that are deleted before the next look at our tombstones and at the signals.
+const DELETED_TOGETHER: usize = 32;
 /// Names in one tombstone: below 4 MiB of plaintext.
 const NAMES_MAX: usize = 100_000;
 
@@ -60,6 +61,13 @@ impl Condemnation {
     }
 }
 
+/// What is still to go, what says so to others, and what went.
+struct Deletion {
+    wanted: Condemnation,
+    ours: Vec<ObjectId>,
+    deleted: Deleted,
+}
+
 /// Condemns, looks again, and deletes what nothing needs.
 ///
 /// Where the second look finds that something is needed, or is refused, our tombstones go again and
@@ -67,38 +75,40 @@ impl Condemnation {
 pub fn carry_out(
     repo: &Repository,
     survey: &mut Survey,
-    mut wanted: Condemnation,
+    wanted: Condemnation,
     trash: &Trash,
     observe: &mut dyn FnMut(PruneEvent),
 ) -> Result<Deleted, Error> {
-    let (mut ours, mut rescinded) = (Vec::new(), 0);
+    let mut deletion = Deletion { wanted, ours: Vec::new(), deleted: Deleted::default() };
     for _ in 0..ROUNDS_MAX {
-        if wanted.is_empty() {
+        if deletion.wanted.is_empty() {
             break;
         }
         // The new tombstones stand before the old ones go. A listing may show neither all the same,
         // if it was begun before and ended after: so the second look follows every change.
-        let before = std::mem::replace(&mut ours, publish(repo, survey, &wanted)?);
-        rescind(repo, &before)?;
+        let published = publish(repo, survey, &deletion.wanted)?;
+        rescind(repo, &std::mem::replace(&mut deletion.ours, published))?;
         let looked = keyring::expect_known(&repo.env, repo.id())
             .and_then(|()| repo.opened.refresh(repo.env.backend.as_ref()))
-            .and_then(|()| recheck::needed(repo, survey, &wanted, trash));
+            .and_then(|()| recheck::needed(repo, survey, &deletion.wanted, trash));
         let needed = match looked {
             Ok(needed) => needed,
             Err(error) => {
-                rescind(repo, &ours)?;
+                rescind(repo, &deletion.ours)?;
                 return Err(error);
             }
         };
         if needed.is_empty() {
-            let deleted = delete(repo, survey, &wanted, observe)?;
-            return Ok(Deleted { rescinded, ..deleted });
+            if deletion.delete(repo, survey, observe)? {
+                return Ok(deletion.deleted);
+            }
+            continue;
         }
-        rescinded += needed.packs.len() as u64;
-        wanted = wanted.without(&needed);
+        deletion.deleted.rescinded += needed.packs.len() as u64;
+        deletion.wanted = deletion.wanted.without(&needed);
     }
-    rescind(repo, &ours)?;
-    Ok(Deleted { rescinded, ..Deleted::default() })
+    rescind(repo, &deletion.ours)?;
+    Ok(deletion.deleted)
 }
 
 fn publish(
@@ -142,31 +152,57 @@ pub fn rescind(repo: &Repository, tombstones: &[ObjectId]) -> Result<(), Error> 
     Ok(repo.env.backend.delete_all(&names)?)
 }
 
-fn delete(
-    repo: &Repository,
-    survey: &Survey,
-    wanted: &Condemnation,
-    observe: &mut dyn FnMut(PruneEvent),
-) -> Result<Deleted, Error> {
-    let mut deleted = Deleted::default();
-    let backend = repo.env.backend.as_ref();
-    // A pending record without its snapshot could be finished by its writer; so it goes first, and
-    // the marker that says it is forgotten goes last.
-    for name in [ObjectName::Pending, ObjectName::Snapshot] {
-        backend.delete_all(&wanted.snapshots.iter().copied().map(name).collect::<Vec<_>>())?;
-    }
-    deleted.snapshots = wanted.snapshots.len() as u64;
-    for some in wanted.packs.chunks(DELETED_TOGETHER) {
-        let entries = some.iter().map(|at| survey.packs[*at as usize].entry);
-        let names: Vec<_> = entries.clone().map(|entry| ObjectName::Pack(entry.pack)).collect();
-        backend.delete_all(&names)?;
-        let bytes = entries.map(|entry| entry.bytes).sum();
-        deleted.packs += some.len() as u64;
-        deleted.bytes += bytes;
-        observe(PruneEvent::Progress { bytes });
-        if repo.env.stop.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(Error::Stopped);
+impl Deletion {
+    /// Deletes while our tombstones stand. Returns whether all is gone; if not, one of them is not
+    /// there any more, or no longer opens, and writers cannot tell what was condemned.
+    fn delete(
+        &mut self,
+        repo: &Repository,
+        survey: &Survey,
+        observe: &mut dyn FnMut(PruneEvent),
+    ) -> Result<bool, Error> {
+        let backend = repo.env.backend.as_ref();
+        if !self.stands(repo)? {
+            return Ok(false);
         }
+        // A pending record without its snapshot could be finished by its writer; so it goes first,
+        // and the marker that says it is forgotten goes last.
+        for name in [ObjectName::Pending, ObjectName::Snapshot] {
+            let names: Vec<_> = self.wanted.snapshots.iter().copied().map(name).collect();
+            backend.delete_all(&names)?;
+        }
+        self.deleted.snapshots += std::mem::take(&mut self.wanted.snapshots).len() as u64;
+        while !self.wanted.packs.is_empty() {
+            if !self.stands(repo)? {
+                return Ok(false);
+            }
+            let some = self.wanted.packs.len().min(DELETED_TOGETHER);
+            let some: Vec<u32> = self.wanted.packs.drain(..some).collect();
+            let entries = some.iter().map(|at| survey.packs[*at as usize].entry);
+            let names: Vec<_> = entries.clone().map(|entry| ObjectName::Pack(entry.pack)).collect();
+            backend.delete_all(&names)?;
+            let bytes = entries.map(|entry| entry.bytes).sum();
+            self.deleted.packs += some.len() as u64;
+            self.deleted.bytes += bytes;
+            observe(PruneEvent::Progress { bytes });
+            if repo.env.stop.load(Ordering::Relaxed) {
+                return Err(Error::Stopped);
+            }
+        }
+        Ok(true)
     }
-    Ok(deleted)
+
+    /// Whether whoever looks now can read all of our tombstones.
+    fn stands(&self, repo: &Repository) -> Result<bool, Error> {
+        for id in &self.ours {
+            match tombstones::read(repo.env.backend.as_ref(), &repo.keys, *id) {
+                Ok(_) => {}
+                Err(Error::Backend(error)) if !matches!(error, backend::Error::Missing { .. }) => {
+                    return Err(error.into());
+                }
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    backend::Folder,
+    backend::{Backend, Folder, ObjectName},
     id::SnapshotId,
     repo::{
         check, marks,
@@ -189,4 +189,72 @@ fn a_run_that_began_before_an_index_object_was_set_aside_looks_at_every_chunk() 
     assert!(look.packs().is_empty());
     assert!(look.concerns(early.known_tombstones()));
     assert!(prune(&fixture.open(), &AT_ONCE, &mut |_| ()).is_ok());
+}
+
+#[test]
+fn a_tombstone_that_decays_while_its_deleter_works_is_replaced_before_more_goes() {
+    let fixture = Fixture::new();
+    let kept = commit_chunks(&fixture.open(), &chunks(0..3)).unwrap();
+    for number in 10..80 {
+        let gone = commit_chunks(&fixture.open(), &chunks(number..number + 1)).unwrap();
+        forget(&fixture.open(), gone.id);
+    }
+    let backend = fixture.env.backend.as_ref();
+    let tombstones = || -> Vec<ObjectName> {
+        let listed = backend.list(Folder::Tombstones).unwrap().objects;
+        listed.into_iter().map(|one| one.name).collect()
+    };
+    let mut seen = Vec::new();
+
+    let report = prune(&fixture.open(), &AT_ONCE, &mut |event| {
+        if matches!(event, PruneEvent::Progress { .. }) && !tombstones().is_empty() {
+            seen.push(tombstones());
+            if seen.len() == 1 {
+                damage(backend, &seen[0][0]);
+            }
+        }
+    })
+    .unwrap();
+
+    assert_eq!((report.packs_deleted, report.snapshots_removed), (70, 70));
+    assert_eq!(seen.len(), 3, "batches of 32: {seen:?}");
+    assert!(seen[0] != seen[1] && seen[1] == seen[2], "{seen:?}");
+    assert_eq!(tombstones(), []);
+    assert_eq!(fixture.open().snapshots().unwrap().snapshots, [kept]);
+    assert_sound(&fixture.open());
+}
+
+#[test]
+fn a_tombstone_that_is_damaged_stops_whoever_deletes_and_no_one_else() {
+    let fixture = Fixture::new();
+    let first = commit_chunks(&fixture.open(), &chunks(0..3)).unwrap();
+    let second = commit_chunks(&fixture.open(), &chunks(3..6)).unwrap();
+    forget(&fixture.open(), first.id);
+    let backend = fixture.env.backend.as_ref();
+    let repo = fixture.open();
+    let id = condemn::put(&repo, &explain::naming(&repo, Vec::new()).unwrap()).unwrap();
+    damage(backend, &ObjectName::Tombstone(id));
+
+    let refused = prune(&fixture.open(), &AT_ONCE, &mut |_| ());
+    let third = commit_chunks(&fixture.open(), &chunks(5..9)).unwrap();
+
+    assert!(matches!(refused, Err(Error::Refused { why }) if why.contains("tombstones/")));
+    assert!(marks::undelete(&fixture.open(), first.id).is_err());
+    let (elsewhere, _state) = fixture.open_elsewhere();
+    assert_eq!(elsewhere.snapshots().unwrap().snapshots, [second, third]);
+    read_all(&elsewhere, &chunks(3..9));
+    let mut events = Vec::new();
+    check::run(&elsewhere, check::Depth::Data, &mut |event| events.push(event)).unwrap();
+    events.retain(is_finding);
+    assert!(events.iter().all(|event| matches!(event, check::CheckEvent::Damaged { .. })));
+    assert_eq!(events.len(), 1, "{events:?}");
+}
+
+/// Flips one bit of an object.
+fn damage(backend: &dyn Backend, name: &ObjectName) {
+    let mut bytes = backend.get(name, u64::MAX).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    backend.delete(name).unwrap();
+    backend.put_new(name, &[&bytes]).unwrap();
 }
