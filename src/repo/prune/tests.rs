@@ -194,11 +194,11 @@ fn a_run_that_began_before_an_index_object_was_set_aside_looks_at_every_chunk() 
 #[test]
 fn a_tombstone_that_decays_while_its_deleter_works_is_replaced_before_more_goes() {
     let fixture = Fixture::new();
-    let kept = commit_chunks(&fixture.open(), &chunks(0..3)).unwrap();
     for number in 10..80 {
         let gone = commit_chunks(&fixture.open(), &chunks(number..number + 1)).unwrap();
         forget(&fixture.open(), gone.id);
     }
+    let kept = commit_chunks(&fixture.open(), &chunks(0..3)).unwrap();
     let backend = fixture.env.backend.as_ref();
     let tombstones = || -> Vec<ObjectName> {
         let listed = backend.list(Folder::Tombstones).unwrap().objects;
@@ -241,7 +241,10 @@ fn a_tombstone_that_is_damaged_stops_whoever_deletes_and_no_one_else() {
     assert!(matches!(refused, Err(Error::Refused { why }) if why.contains("tombstones/")));
     assert!(marks::undelete(&fixture.open(), first.id).is_err());
     let (elsewhere, _state) = fixture.open_elsewhere();
-    assert_eq!(elsewhere.snapshots().unwrap().snapshots, [second, third]);
+    // They were made at the same moment.
+    let shown = elsewhere.snapshots().unwrap().snapshots;
+    assert_eq!(shown.len(), 2);
+    assert!(shown.contains(&second) && shown.contains(&third));
     read_all(&elsewhere, &chunks(3..9));
     let mut events = Vec::new();
     check::run(&elsewhere, check::Depth::Data, &mut |event| events.push(event)).unwrap();
