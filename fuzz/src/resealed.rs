@@ -60,6 +60,8 @@ const KEY_FILE: [u8; 32] = {
     key
 };
 const ID: [u8; 32] = [0xab; 32];
+/// Something in that repository is forgotten, and stays in the trash.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// What a way of being hostile works with.
 struct Hostile<'a> {
@@ -115,7 +117,7 @@ pub fn resealed(bytes: &[u8]) {
     let repo = open(&backend, &other.0);
     read_everything(&repo);
     // Whoever has the key can condemn and forget; but what is honest stays where it is.
-    let options = PruneOptions { grace: Duration::ZERO, ..PruneOptions::default() };
+    let options = PruneOptions { grace: Duration::ZERO, trash: CENTURY, ..PruneOptions::default() };
     let _ = prune::plan(&repo, &options, &Silent);
     let _ = prune::prune(&repo, &options, &Silent);
     assert!(snapshot_ids(&backend).is_superset(&named), "an honest record is gone");
@@ -187,7 +189,7 @@ impl Hostile<'_> {
         if chunks.iter().any(Vec::is_empty) {
             return;
         }
-        let newest = self.repo.snapshots().expect("honest").snapshots.pop().expect("three");
+        let newest = self.repo.snapshots().expect("honest").snapshots.pop().expect("some");
         let writer = self.repo.writer().expect("nothing is hostile yet");
         let mut lane = writer.lane();
         let ids: Vec<_> =

@@ -12,7 +12,7 @@ use proptest::{collection::vec, prelude::*, sample::Index, test_runner::TestRunn
 use crate::vectors::{read, unhex};
 
 /// Repositories with a mutated object under a right seal; each costs a check and a prune.
-const RESEALED: u32 = 300;
+const RESEALED: u32 = 100;
 
 /// One thing that happens to bytes on their way.
 #[derive(Debug, Clone)]
