@@ -61,8 +61,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Removes the object, durable on return; absent already is success.
     fn delete(&self, name: &ObjectName) -> Result<(), Error>;
 
-    /// Removes several objects, in no particular order; all durable on return. After an error any of
-    /// them may be gone.
+    /// Removes several objects, in no particular order; all durable on return. After an error any
+    /// of them may be gone.
     fn delete_all(&self, names: &[ObjectName]) -> Result<(), Error> {
         names.iter().try_for_each(|name| self.delete(name))
     }

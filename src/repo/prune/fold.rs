@@ -69,7 +69,8 @@ impl<'a> Fold<'a> {
     fn look(repo: &'a Repository) -> Result<Self, Error> {
         let backend = repo.env.backend.as_ref();
         let catalogue = Catalogue::load(&repo.env, &repo.state, &repo.keys)?;
-        let condemned = tombstones::look(backend, &repo.keys, catalogue.known_index())?.as_deleter()?;
+        let condemned =
+            tombstones::look(backend, &repo.keys, catalogue.known_index())?.as_deleter()?;
         let mut records = HashSet::new();
         for folder in [Folder::Pending, Folder::Snapshots] {
             for name in object::names(backend, folder)? {
