@@ -183,7 +183,7 @@ fn tombstones_now(
     repo: &Repository,
     catalogue: &Catalogue,
 ) -> Result<tombstones::Condemned, Error> {
-    tombstones::look(repo.env.backend.as_ref(), &repo.keys, catalogue.known_index())?.as_writer()
+    tombstones::look(repo.env.backend.as_ref(), &repo.keys, catalogue.known_index())?.for_writer()
 }
 
 /// Whether a forgotten snapshot can be had back; certain once its markers are gone.
@@ -191,7 +191,7 @@ fn tombstones_now(
 /// Then no prune is taking it away, and all that it reaches is in packs that nobody has condemned.
 pub fn is_whole(repo: &Repository, id: SnapshotId) -> Result<bool, Error> {
     let fresh = Arc::new(Catalogue::load(&repo.env, &repo.state, &repo.keys)?);
-    let look = tombstones_now(repo, &fresh)?.as_deleter()?;
+    let look = tombstones_now(repo, &fresh)?.for_deleter()?;
     if look.snapshots().contains(&id) || !snapshot_ids(repo, Folder::Snapshots)?.contains(&id) {
         return Ok(false);
     }

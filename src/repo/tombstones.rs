@@ -78,7 +78,7 @@ impl Condemned {
     ///
     /// # Errors
     /// If a tombstone is there that only a newer program, or newer keys, can read.
-    pub fn as_writer(mut self) -> Result<Self, Error> {
+    pub fn for_writer(mut self) -> Result<Self, Error> {
         match self.unread.iter().position(|(_, error)| is_beyond_us(error)) {
             Some(at) => Err(self.unread.swap_remove(at).1),
             None => Ok(self),
@@ -89,8 +89,8 @@ impl Condemned {
     ///
     /// # Errors
     /// If any tombstone does not open: nobody knows what it condemned.
-    pub fn as_deleter(self) -> Result<Self, Error> {
-        let mut look = self.as_writer()?;
+    pub fn for_deleter(self) -> Result<Self, Error> {
+        let mut look = self.for_writer()?;
         match look.unread.pop() {
             Some((name, error)) => Err(Error::Refused {
                 why: format!("{name} is damaged, and what it condemned is unknown: {error}"),
@@ -169,7 +169,7 @@ pub struct KnownIndex<'a> {
 /// Looks at all tombstones as they are now.
 ///
 /// What does not open is no error here: who only reads needs none of it. Who adds asks
-/// [`Condemned::as_writer`], who deletes [`Condemned::as_deleter`].
+/// [`Condemned::for_writer`], who deletes [`Condemned::for_deleter`].
 pub fn look(backend: &dyn Backend, keys: &Keys, known: KnownIndex<'_>) -> Result<Condemned, Error> {
     for _ in 1..LOOKS_MAX {
         match look_once(backend, keys, known, Gone::BeginAnew) {

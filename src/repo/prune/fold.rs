@@ -70,7 +70,7 @@ impl<'a> Fold<'a> {
         let backend = repo.env.backend.as_ref();
         let catalogue = Catalogue::load(&repo.env, &repo.state, &repo.keys)?;
         let condemned =
-            tombstones::look(backend, &repo.keys, catalogue.known_index())?.as_deleter()?;
+            tombstones::look(backend, &repo.keys, catalogue.known_index())?.for_deleter()?;
         let mut records = HashSet::new();
         for folder in [Folder::Pending, Folder::Snapshots] {
             for name in object::names(backend, folder)? {

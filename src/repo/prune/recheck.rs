@@ -84,7 +84,7 @@ impl Second {
         // Records first: what they reach was there before them.
         let roots = Roots::list(repo, trash)?;
         let catalogue = Arc::new(Catalogue::load(&repo.env, &repo.state, &repo.keys)?);
-        let look = tombstones::look(backend, &repo.keys, catalogue.known_index())?.as_deleter()?;
+        let look = tombstones::look(backend, &repo.keys, catalogue.known_index())?.for_deleter()?;
         expect_ours(&look, survey, wanted)?;
         roots.expect(&survey.roots.committed, &look, survey.catalogue.known_tombstones())?;
         let mut newer = HashMap::new();

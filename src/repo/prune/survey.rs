@@ -102,7 +102,7 @@ impl Survey {
         let roots = Roots::list(repo, trash)?;
         let catalogue = Arc::new(Catalogue::load(&repo.env, &repo.state, &repo.keys)?);
         let condemned =
-            tombstones::look(backend, &repo.keys, catalogue.known_index())?.as_deleter()?;
+            tombstones::look(backend, &repo.keys, catalogue.known_index())?.for_deleter()?;
         roots.expect(&roots::known(repo)?, &condemned, &HashSet::new())?;
         if roots.all().next().is_none() && !catalogue.packs().is_empty() {
             return Err(refused("there is not a single snapshot to keep".to_owned()));
