@@ -268,6 +268,7 @@ fn open(backend: &MemoryBackend, state: &Path) -> Repository {
 struct Scratch(PathBuf);
 
 impl Scratch {
+    #[expect(clippy::disallowed_methods, reason = "scratch files")]
     fn new() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -280,6 +281,7 @@ impl Scratch {
 }
 
 impl Drop for Scratch {
+    #[expect(clippy::disallowed_methods, reason = "scratch files")]
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

@@ -94,7 +94,6 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-#[expect(clippy::disallowed_methods, reason = "files of the source tree")]
 fn corpora() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpora");
     let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
