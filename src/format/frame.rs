@@ -25,9 +25,6 @@ const OBJECT: &str = "frame";
 const JUDGED_BYTES_MIN: usize = 256 * 1024;
 /// One plaintext in so many is searched both ways.
 const JUDGED_ONE_IN: u32 = 32;
-/// What a near search must save, as a part of the frame: where it saves less, neighbours differ
-/// from each other by more.
-const NEAR_SAVES_ONE_IN: usize = 128;
 
 /// Where the compressor looks for what it has seen before.
 ///
@@ -103,7 +100,7 @@ impl Packer {
         }
         self.trusted = JUDGED_ONE_IN - 1;
         let far = pack(&mut self.far, plain, room, first);
-        let room = far.map_or(room, |far| far.len() - far.len().div_ceil(NEAR_SAVES_ONE_IN));
+        let room = far.map_or(room, |far| far.len() - 1);
         let near = pack(&mut self.near, plain, room, second);
         self.reach = if near.is_some() { Reach::Near } else { Reach::Far };
         near.or(far)
