@@ -2,7 +2,7 @@
 //! time to look themselves.
 //!
 //! A file of the state folder, and a cache: without it, lists show no such mark until the next
-//! check. Nothing is decided by it.
+//! check, and a prune asks for one where content is missing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

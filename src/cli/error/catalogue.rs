@@ -300,7 +300,10 @@ fn repo_entry(error: &repo::Error) -> Entry {
             .command("look at what runs", "stillpoint runs"),
         repo::Error::Refused { .. } => Entry::new("SP0308", ExitCode::Failed)
             .effect("all data is still there; a prune removes nothing while anything is in doubt")
-            .command("find out what is wrong", "stillpoint check"),
+            .command(
+                "find out what is wrong, so that a prune can go on past it",
+                "stillpoint check",
+            ),
         repo::Error::TooLate { .. } => Entry::new("SP0309", ExitCode::Failed)
             .effect("it stays forgotten; other snapshots are not affected")
             .command("see what there is", "stillpoint snapshots"),

@@ -49,7 +49,7 @@ pub struct Marker<'a> {
 /// What came of a walk.
 #[derive(Debug, Default)]
 pub struct Walked {
-    /// Roots of which everything was found.
+    /// Roots that were followed to their end: all that is there of what they reach is marked.
     pub whole: HashSet<SnapshotId>,
     /// Snapshots that a tombstone names and that are gone in part: a prune, or the taking back of a
     /// forgetting, was interrupted. They cannot be had back.
@@ -85,7 +85,9 @@ impl<'a> Marker<'a> {
     ///
     /// # Errors
     /// [`Error::Refused`] if a committed record misses anything. A pending one may: its run, or the
-    /// next one of its writer, sees what was condemned and withdraws it.
+    /// next one of its writer, sees what was condemned and withdraws it. So may one of which a check
+    /// of this machine told the loss, if only content is lost: nothing hangs on that, and what is
+    /// left of the snapshot stays.
     pub fn walk(
         &mut self,
         roots: &Roots,
@@ -94,6 +96,7 @@ impl<'a> Marker<'a> {
     ) -> Result<Walked, Error> {
         let mut closure = Closure::once(&self.fetch);
         let mut walked = Walked::default();
+        let known = self.repo.known_losses();
         // Committed ones first: a pending record that is doomed must not pass for one that was
         // walked.
         for id in roots.all() {
@@ -108,10 +111,13 @@ impl<'a> Marker<'a> {
             };
             match self.walk_one(&mut closure, &record, mark) {
                 Ok(()) => drop(walked.whole.insert(id)),
-                Err(Lack::Missing) if self.doomed.contains(&id) => {
+                Err(Lack::Missing | Lack::Content) if self.doomed.contains(&id) => {
                     let _ = walked.half_gone.insert(id);
                 }
-                Err(Lack::Missing) if !is_committed => {}
+                Err(Lack::Missing | Lack::Content) if !is_committed => {}
+                Err(Lack::Content) if !known.parts_of(&id).is_empty() => {
+                    let _ = walked.whole.insert(id);
+                }
                 Err(lack) => return Err(refused(lack.of(id))),
             }
         }
@@ -147,6 +153,7 @@ impl<'a> Marker<'a> {
         let missing = self.fetch.missing.load(Ordering::Relaxed) - missing_before;
         match (unreadable.first(), absent) {
             (None, None) => Ok(()),
+            (None, Some(_)) => Err(Lack::Content),
             // Each item failed for one reason; only if all of them are chunks in no pack is it
             // certain that nothing else is wrong.
             (Some(first), _)
@@ -159,16 +166,21 @@ impl<'a> Marker<'a> {
     }
 }
 
-/// What keeps a root from being walked.
+/// What keeps a root from being whole.
 enum Lack {
+    /// Chunks that say where others are.
     Missing,
+    /// Only chunks that say of no others.
+    Content,
     Unreadable(String),
 }
 
 impl Lack {
     fn of(&self, id: SnapshotId) -> String {
         match self {
-            Self::Missing => format!("snapshot {id} needs chunks that are in no pack"),
+            Self::Missing | Self::Content => {
+                format!("snapshot {id} needs chunks that are in no pack")
+            }
             Self::Unreadable(why) => format!("snapshot {id} cannot be followed to its end: {why}"),
         }
     }

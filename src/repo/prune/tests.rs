@@ -9,7 +9,7 @@ use crate::{
     backend::{Backend, Folder, ObjectName},
     id::SnapshotId,
     repo::{
-        check, marks,
+        check, marks, repair,
         tests::{Fixture, commit_chunks, is_finding, plain, read_all},
         tombstones,
     },
@@ -116,6 +116,38 @@ fn a_pack_that_is_mostly_dead_is_rewritten() {
     let after = fixture.open().catalogue().unwrap().packs().clone();
     assert_eq!(after.len(), 2);
     assert_eq!(after.keys().filter(|pack| before.contains_key(*pack)).count(), 1);
+}
+
+#[test]
+fn content_that_a_check_told_lost_stops_no_prune_and_what_is_left_stays() {
+    let fixture = Fixture::new();
+    let backend = &fixture.env.backend;
+    // More than one blob: the page map is not in the first.
+    let _ = commit_chunks(&fixture.open(), &chunks(0..40)).unwrap();
+    let catalogue = fixture.open().catalogue().unwrap();
+    let lost = catalogue.keys().chunk_id(&chunks(0..1)[0]);
+    let at = catalogue.locate(&lost).unwrap().unwrap();
+    let (pack, bytes) = (at.pack, catalogue.packs()[&at.pack]);
+    let gone = commit_chunks(&fixture.open(), &chunks(50..60)).unwrap();
+    forget(&fixture.open(), gone.id);
+    let mut damaged = backend.get(&ObjectName::Pack(pack), bytes).unwrap();
+    damaged[at.blob_offset as usize] ^= 1;
+    backend.delete(&ObjectName::Pack(pack)).unwrap();
+    backend.put_new(&ObjectName::Pack(pack), &[&damaged]).unwrap();
+    let repo = fixture.open();
+    let mut planner = repair::Planner::new(repair::Scope::All);
+    check::run(&repo, check::Depth::Data, &mut |event| planner.hear(&event)).unwrap();
+    let _ = repair::execute(&repo, &planner.finish(&repo).unwrap(), &mut |_| ()).unwrap();
+    let (elsewhere, _state) = fixture.open_elsewhere();
+
+    let refused = prune(&elsewhere, &AT_ONCE, &mut |_| ());
+    assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+    check::run(&elsewhere, check::Depth::Structure, &mut |_| ()).unwrap();
+    let report = prune(&elsewhere, &AT_ONCE, &mut |_| ()).unwrap();
+
+    assert_eq!((report.packs_deleted, report.snapshots_removed), (1, 1), "{report:?}");
+    read_all(&fixture.open(), &chunks(30..40));
+    assert_eq!(fixture.open().snapshots().unwrap().snapshots.len(), 1);
 }
 
 #[test]
