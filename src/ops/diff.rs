@@ -8,8 +8,8 @@ mod trees;
 
 use std::sync::Arc;
 
-use renames::Renames;
 pub use present::{Place, diff_present};
+use renames::Renames;
 pub use trees::{Change, Difference};
 
 use crate::{
