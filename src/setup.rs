@@ -17,7 +17,9 @@ pub use remote::Means;
 use self::drive::Absent;
 
 use crate::{
-    backend::{self, Backend, Folder, layer::retry::Patience, local::LocalBackend},
+    backend::{
+        self, Backend, Folder, gdrive::Deletion, layer::retry::Patience, local::LocalBackend,
+    },
     clock::{Clock, Entropy, SystemClock, SystemEntropy},
     config::Place,
     disk::{Disk, RealDisk, Uninterrupted},
@@ -74,7 +76,8 @@ impl Machine {
             Place::Folder(path) => Arc::new(LocalBackend::create(Arc::clone(&self.disk), path)?),
             Place::Drive(folder) => {
                 let keeping = self.keeping_of_folder(folder, state_root)?;
-                self.drive(folder, &keeping, (Absent::Make, None))?
+                let how = (Absent::Make, None, Deletion::Trash);
+                self.remembered(self.drive(folder, &keeping, how)?, state_root)?
             }
             remote => self.remembered(self.remote(remote, &Means::default())?, state_root)?,
         };
@@ -90,7 +93,8 @@ impl Machine {
             ),
             Place::Drive(folder) => {
                 let keeping = self.keeping_of_folder(folder, state_root)?;
-                self.drive(folder, &keeping, (Absent::Refuse, None))?
+                let how = (Absent::Refuse, None, Deletion::Trash);
+                self.remembered(self.drive(folder, &keeping, how)?, state_root)?
             }
             remote => self.remembered(self.remote(remote, &Means::default())?, state_root)?,
         };

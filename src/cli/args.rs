@@ -26,7 +26,7 @@ pub use forget::{ForgetArgs, PinArgs, UndeleteArgs, UnpinArgs};
 pub use key::{KeyArgs, KeyCommand, KeyNewArgs, KeyRecoveryArgs, KeyRemoveArgs, KeyRotateArgs};
 pub use mirror::{
     MirrorAddArgs, MirrorArgs, MirrorCommand, MirrorForgetArgs, MirrorKindArg, MirrorLoginArgs,
-    MirrorName, MirrorStatusArgs, MirrorSyncArgs,
+    MirrorName, MirrorPruneArgs, MirrorStatusArgs, MirrorSyncArgs,
 };
 #[cfg(feature = "mount")]
 pub use past::MountArgs;

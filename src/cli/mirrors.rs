@@ -3,22 +3,29 @@
 //! A mirror that fails never harms the backup that was made here: it is told, remembered, and tried
 //! again by the next run.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::{
     cli::{
+        ExitCode,
         context::Context,
         error::{Error, Explanation, explain},
+        run::Done,
         text,
     },
     config::{Config, Mirror},
+    id::SnapshotId,
     ops::{
         event::Observer,
-        mirror::{self, Ledger, Memory, Mend, Pushed, Reconciled, Target, Waiting},
+        forget::Most,
+        mirror::{
+            self, Ledger, Memory, Mend, Need, Outlook, Presence, Pushed, Reconciled, Target,
+            Tended, Upkeep,
+        },
     },
-    repo::{self, Repository},
+    repo::{self, Repository, history::History},
     setup::Known,
 };
 
@@ -77,32 +84,52 @@ pub fn ledger(repository: &Repository, mirror: &Mirror) -> Result<Ledger, Error>
 /// Opens the place of a mirror.
 pub fn target(
     context: &Context,
-    repository: &Repository,
+    (config, repository): (&Config, &Repository),
     mirror: &Mirror,
     ledger: &Ledger,
 ) -> Result<Target, Error> {
-    let known = match ledger.notes.is_listed {
+    let known = match ledger.notes.was_used {
         true => Known::Used(ledger.proven()),
         false => Known::Nothing,
     };
     let backend = context.machine.mirror(mirror, repository, known)?;
-    Ok(Target { name: mirror.name.clone(), backend: Arc::clone(&backend) })
+    Ok(Target { name: mirror.name.clone(), backend, keep: mirror.keep(&config.zone) })
+}
+
+/// Brings every mirror up to date. One that fails makes the run incomplete.
+pub fn bring_all_up_to_date(
+    context: &Context,
+    (config, repository): (&Config, &Repository),
+    done: Done,
+    observer: &dyn Observer,
+) -> Result<Done, Error> {
+    let mut outcomes = Vec::new();
+    for mirror in mirrors(config) {
+        let care = (mirror, Care::Trust);
+        outcomes.push(bring_up_to_date(context, (config, repository), care, observer)?);
+    }
+    let mut done = done.figure("mirrors", figure(&outcomes));
+    if !outcomes.iter().all(Outcome::is_complete) {
+        done.exit_code = done.exit_code.max(ExitCode::Incomplete);
+    }
+    Ok(done)
 }
 
 /// Brings the mirror up to date, tells how it went, and remembers it.
 pub fn bring_up_to_date(
     context: &Context,
-    repository: &Repository,
+    (config, repository): (&Config, &Repository),
     (mirror, care): (&Mirror, Care),
     observer: &dyn Observer,
 ) -> Result<Outcome, Error> {
     let mut ledger = ledger(repository, mirror)?;
-    let pushed = push(context, repository, (mirror, care, &mut ledger), observer);
+    let place = (config, repository);
+    let pushed = push(context, place, (mirror, care, &mut ledger), observer);
     context.output.hide_progress();
     let outcome = match pushed {
         Err(error) if is_stop(&error) => return Err(error),
         Ok(pushed) => went_well(mirror, &pushed),
-        Err(error) => failed(context, repository, (mirror, &ledger), &explain(&error)),
+        Err(error) => failed(context, place, (mirror, &ledger), &explain(&error)),
     };
     remember(context, (repository, &mut ledger), &outcome)?;
     Ok(outcome.0)
@@ -110,21 +137,83 @@ pub fn bring_up_to_date(
 
 fn push(
     context: &Context,
-    repository: &Repository,
+    (config, repository): (&Config, &Repository),
     (mirror, care, ledger): (&Mirror, Care, &mut Ledger),
     observer: &dyn Observer,
 ) -> Result<Pushed, Error> {
-    let target = target(context, repository, mirror, ledger)?;
+    let target = target(context, (config, repository), mirror, ledger)?;
     if care == Care::Compare {
         let mend = (Mend::Differences, observer);
         let found = mirror::reconcile(repository, &target, ledger, mend)?;
         tell_reconciled(context, mirror, &found);
     }
-    Ok(mirror::push(repository, &target, ledger, observer)?)
+    let pushed = mirror::push(repository, &target, ledger, observer)?;
+    look_after(context, repository, (&target, ledger), observer)?;
+    Ok(pushed)
+}
+
+/// Applies the mirror's own policy when that is due. What goes wrong with it costs a warning: what
+/// was sent is there.
+fn look_after(
+    context: &Context,
+    repository: &Repository,
+    (target, ledger): (&Target, &mut Ledger),
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    if target.keep.is_none() {
+        return Ok(());
+    }
+    if ledger.notes.tended.at.is_none() {
+        let tended = Tended { at: Some(context.now()), ..Tended::default() };
+        let kept = ledger.set_tended(tended);
+        return kept.map_err(|source| state_error(repository, "write", source));
+    }
+    if !mirror::is_due(ledger, context.now()) {
+        return Ok(());
+    }
+    let how = (Need::WhenDue, Most::Refuse);
+    match mirror::tend(repository, target, ledger, how, observer).map_err(Error::from) {
+        Err(error) if is_stop(&error) => Err(error),
+        Err(error) => {
+            let explanation = explain(&error);
+            let message = text::printable(explanation.message.as_bytes());
+            let (output, code) = (&context.output, explanation.code);
+            output.hide_progress();
+            output
+                .warning(&format!("mirror {}: nothing old went: {message}  [{code}]", target.name));
+            Ok(())
+        }
+        Ok(done) => {
+            context.output.hide_progress();
+            tell_upkeep(context, &target.name, &done);
+            Ok(())
+        }
+    }
+}
+
+/// Says what went on a mirror, if anything did.
+pub fn tell_upkeep(context: &Context, name: &str, done: &Upkeep) {
+    let output = &context.output;
+    if done.forgotten > 0 {
+        let snapshots = text::counted(done.forgotten as u64, "older snapshot");
+        output.remark(&format!("mirror {name}: {snapshots} forgotten there by its policy"));
+    }
+    let Some(pruned) = &done.pruned else { return };
+    if pruned.snapshots_removed + pruned.packs_deleted > 0 {
+        let snapshots = text::counted(pruned.snapshots_removed, "snapshot");
+        let freed = text::bytes(pruned.bytes_freed);
+        output.remark(&format!("mirror {name}: {snapshots} removed there for good, {freed} freed"));
+    }
+    if pruned.packs_condemned > 0 {
+        let packs = text::counted(pruned.packs_condemned, "pack");
+        output.remark(&format!(
+            "mirror {name}: {packs} condemned; what is listed there may lag, so they go in a day"
+        ));
+    }
 }
 
 fn is_stop(error: &Error) -> bool {
-    explain(error).exit_code.number() >= crate::cli::ExitCode::Interrupted.number()
+    explain(error).exit_code.number() >= ExitCode::Interrupted.number()
 }
 
 fn went_well(mirror: &Mirror, pushed: &Pushed) -> (Outcome, String) {
@@ -144,12 +233,15 @@ fn went_well(mirror: &Mirror, pushed: &Pushed) -> (Outcome, String) {
 
 fn failed(
     context: &Context,
-    repository: &Repository,
+    (config, repository): (&Config, &Repository),
     (mirror, ledger): (&Mirror, &Ledger),
     explanation: &Explanation,
 ) -> (Outcome, String) {
-    let waiting = repository.snapshots().map_err(crate::ops::Error::from);
-    let waiting = waiting.and_then(|all| Waiting::of(repository, ledger, &all.snapshots));
+    let waiting = repository.history().map_err(crate::ops::Error::from).and_then(|history| {
+        let keep = mirror.keep(&config.zone);
+        let outlook = Outlook::new(repository, ledger, (keep.as_ref(), &history));
+        outlook.waiting(repository, &history)
+    });
     let waiting = waiting.unwrap_or_default();
     let (output, message) = (&context.output, text::printable(explanation.message.as_bytes()));
     output.warning(&format!("mirror {}: {message}  [{}]", mirror.name, explanation.code));
@@ -215,5 +307,48 @@ pub fn words(finding: &mirror::Finding) -> String {
         }
         Finding::OnlyThere { name, .. } => format!("{name} is only there"),
         Finding::Foreign(name) => format!("{name} is none of ours; it is left alone"),
+    }
+}
+
+/// How every snapshot stands with every mirror, by what is known of them; nobody is asked.
+#[derive(Debug, Default)]
+pub struct Elsewhere(Vec<(String, BTreeMap<SnapshotId, Presence>)>);
+
+/// Gathers what is known of the mirrors.
+pub fn elsewhere(
+    config: &Config,
+    repository: &Repository,
+    history: &History,
+) -> Result<Elsewhere, Error> {
+    let known = mirrors(config).map(|mirror| {
+        let (ledger, keep) = (ledger(repository, mirror)?, mirror.keep(&config.zone));
+        let outlook = Outlook::new(repository, &ledger, (keep.as_ref(), history));
+        let presence = history.snapshots.iter().map(|one| (one.id, outlook.of(one.id))).collect();
+        Ok((mirror.name.clone(), presence))
+    });
+    Ok(Elsewhere(known.collect::<Result<_, Error>>()?))
+}
+
+impl Elsewhere {
+    /// The mirrors that stand like this with the snapshot.
+    pub fn names(&self, id: SnapshotId, presence: Presence) -> impl Iterator<Item = &str> {
+        let are_so = self.0.iter().filter(move |(_, known)| known.get(&id) == Some(&presence));
+        are_so.map(|(name, _)| name.as_str())
+    }
+
+    /// Whether there is no mirror at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where the snapshot is, for people.
+    pub fn places(&self, id: SnapshotId) -> String {
+        let there = ["here"].into_iter().chain(self.names(id, Presence::There));
+        let waits = self.names(id, Presence::Waiting).collect::<Vec<_>>();
+        let there = there.collect::<Vec<_>>().join(", ");
+        match waits.is_empty() {
+            true => there,
+            false => format!("{there} (waits for {})", waits.join(", ")),
+        }
     }
 }

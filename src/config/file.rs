@@ -141,6 +141,10 @@ pub(super) struct Mirror {
     pub credentials_file: Option<PathBuf>,
     pub profile: Option<String>,
     pub limit_upload: Option<Spanned<String>>,
+    /// Of `gdrive`: `trash` or `for-good`.
+    pub deletion: Option<Spanned<String>>,
+    pub keep: Option<Spanned<retention::Words>>,
+    pub retention: Option<retention::Table>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

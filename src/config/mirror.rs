@@ -5,14 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::tz::TimeZone;
+
 use crate::{
+    backend::gdrive::Deletion,
     config::{
-        Bucket, DriveFolder, Error, Place, Variables,
+        Bucket, DriveFolder, Error, Place, Retention, Variables,
         file::{self, Document},
-        resolve,
+        resolve, retention,
         size::parse_bytes,
     },
-    ops::set::is_part_name,
+    ops::{mirror::Keep, set::is_part_name},
 };
 
 /// A second place of the repository.
@@ -22,6 +25,30 @@ pub struct Mirror {
     pub place: Place,
     /// Bytes per second; none: as fast as it goes.
     pub limit_upload: Option<u64>,
+    /// How long snapshots stay there.
+    pub retention: Retention,
+    /// Of Google Drive.
+    pub deletion: Deletion,
+}
+
+impl Mirror {
+    /// A mirror of which nothing is said but its place.
+    pub fn at(name: impl Into<String>, place: Place) -> Self {
+        Self {
+            name: name.into(),
+            place,
+            limit_upload: None,
+            retention: Retention::of_a_mirror(),
+            deletion: Deletion::default(),
+        }
+    }
+
+    /// How long snapshots stay there; nothing if nothing is ever to go by itself.
+    pub fn keep(&self, zone: &TimeZone) -> Option<Keep> {
+        let Retention { auto, trash, policies, .. } = &self.retention;
+        let keep = || Keep { policies: policies.clone(), zone: zone.clone(), trash: *trash };
+        auto.then(keep)
+    }
 }
 
 /// All mirrors of a file.
@@ -47,6 +74,8 @@ pub(super) fn all(
             name: name.clone(),
             place: place(document, file, written)?.completed(variables),
             limit_upload: limit(document, written)?,
+            retention: retention::of_mirror(document, (&written.keep, written.retention.as_ref()))?,
+            deletion: deletion(document, written)?,
         });
     }
     Ok(mirrors)
@@ -92,6 +121,15 @@ fn limit(document: &Document, written: &file::Mirror) -> Result<Option<u64>, Err
     match parse_rate(text.get_ref()) {
         Some(bytes) => Ok(Some(bytes)),
         None => Err(document.invalid(text.span(), "not a rate; write it as `2MB/s`")),
+    }
+}
+
+fn deletion(document: &Document, written: &file::Mirror) -> Result<Deletion, Error> {
+    let Some(text) = &written.deletion else { return Ok(Deletion::default()) };
+    match text.get_ref().as_str() {
+        "trash" => Ok(Deletion::Trash),
+        "for-good" => Ok(Deletion::ForGood),
+        _ => Err(document.invalid(text.span(), "write `trash` or `for-good`")),
     }
 }
 

@@ -84,6 +84,11 @@ impl Default for Retention {
 }
 
 impl Retention {
+    /// What happens on a mirror if nothing is said about it.
+    pub fn of_a_mirror() -> Self {
+        Self { auto: true, policies: Policies::of_a_mirror(), ..Self::default() }
+    }
+
     /// How prunes go about it.
     pub fn prune_options(&self) -> PruneOptions {
         let usual = PruneOptions::default();
@@ -95,12 +100,28 @@ impl Retention {
 /// Validates what the document says of retention.
 pub(super) fn retention(document: &Document) -> Result<Retention, Error> {
     let settings = &document.settings;
-    let mut retention = Retention::default();
-    if let Some(keep) = &settings.keep {
+    let written = (&settings.keep, settings.retention.as_ref());
+    validated(document, written, Retention::default())
+}
+
+/// Validates what the document says of the retention of a mirror, which happens by itself.
+pub(super) fn of_mirror(
+    document: &Document,
+    written: (&Option<Spanned<Words>>, Option<&Table>),
+) -> Result<Retention, Error> {
+    validated(document, written, Retention::of_a_mirror())
+}
+
+fn validated(
+    document: &Document,
+    (keep, table): (&Option<Spanned<Words>>, Option<&Table>),
+    mut retention: Retention,
+) -> Result<Retention, Error> {
+    if let Some(keep) = keep {
         retention.policies = Policies::all(&policy(document, keep.get_ref())?);
         retention.auto = true;
     }
-    let Some(table) = &settings.retention else { return Ok(retention) };
+    let Some(table) = table else { return Ok(retention) };
     retention.auto = table.auto.unwrap_or(true);
     retention.trash = DAY * u32::from(table.trash_days.unwrap_or(TRASH_DAYS));
     retention.max_unused_permille = match &table.max_unused {

@@ -1,6 +1,9 @@
 //! Keys: who can open the repository, and the sheet of paper that can.
 
-use std::{collections::BTreeMap, ffi::OsStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -20,6 +23,8 @@ use crate::{
 
 /// Where this machine remembers which sheets were typed in again, and when.
 const VERIFIED_FILE: &str = "recovery.json";
+/// Where this machine remembers which keys somebody removed, for the mirrors.
+const REMOVED_FILE: &str = "removed-keys.json";
 const VERIFIED_BYTES_MAX: u64 = 1 << 20;
 /// Packs of so many bytes are re-sealed before the old ones go: that much room is needed.
 const RESEAL_BYTES: u64 = 1 << 30;
@@ -82,6 +87,28 @@ pub fn find(list: &KeyList, text: &str) -> Result<SlotEntry, Error> {
     }
 }
 
+/// Removes a key, here at once, and on each mirror when that is next brought up to date.
+pub fn remove(repo: &Repository, slot: ObjectId) -> Result<(), ops::Error> {
+    // Noted first: a slot that is noted and still here stays on the mirrors, too.
+    let mut removed = read_removed(repo);
+    let _ = removed.insert(slot.to_string());
+    write(repo, REMOVED_FILE, &removed)?;
+    Ok(repo.remove_slot(slot)?)
+}
+
+/// The keys that somebody removed on this machine.
+pub fn removed(repo: &Repository) -> Vec<ObjectId> {
+    read_removed(repo).iter().filter_map(|id| id.parse().ok()).collect()
+}
+
+fn read_removed(repo: &Repository) -> BTreeSet<String> {
+    let (disk, name) = (repo.environment().disk.as_ref(), OsStr::new(REMOVED_FILE));
+    disk::file::read(disk, repo.state_dir(), name, VERIFIED_BYTES_MAX)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
+}
+
 /// Puts a new credential in the place of the one that opened the repository.
 ///
 /// The new slot is written, read back and opened before the old one goes; a crash between leaves
@@ -94,7 +121,7 @@ pub fn change(
     let old = repo.slots()?.slots.into_iter().find(|slot| slot.is_in_use);
     let new = repo.add_slot(credential, label)?;
     if let Some(old) = old {
-        repo.remove_slot(old.id)?;
+        remove(repo, old.id)?;
     }
     Ok(new)
 }
@@ -162,16 +189,16 @@ pub fn note_verified(repo: &Repository) -> Result<SlotEntry, ops::Error> {
     // Slots that are gone are nobody's business any more.
     verified.0.retain(|id, _| slots.iter().any(|slot| slot.id.to_string() == *id));
     let _ = verified.0.insert(sheet.id.to_string(), env.clock.now());
-    let bytes = serde_json::to_vec_pretty(&verified).expect("strings and numbers become JSON");
-    let name = OsStr::new(VERIFIED_FILE);
-    disk::file::replace(env.disk.as_ref(), repo.state_dir(), name, &bytes, 0o600).map_err(
-        |source| ops::Error::Io {
-            action: "write",
-            path: repo.state_path().join(VERIFIED_FILE),
-            source,
-        },
-    )?;
+    write(repo, VERIFIED_FILE, &verified)?;
     Ok(sheet.clone())
+}
+
+fn write(repo: &Repository, file: &str, content: &impl Serialize) -> Result<(), ops::Error> {
+    let bytes = serde_json::to_vec_pretty(content).expect("strings and numbers become JSON");
+    let (disk, name) = (repo.environment().disk.as_ref(), OsStr::new(file));
+    disk::file::replace(disk, repo.state_dir(), name, &bytes, 0o600).map_err(|source| {
+        ops::Error::Io { action: "write", path: repo.state_path().join(file), source }
+    })
 }
 
 /// By slot id; a file that is lost or unreadable knows nothing.

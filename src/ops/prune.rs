@@ -47,6 +47,8 @@ pub struct PruneReport {
     /// As it was planned; what others did meanwhile may have changed it.
     pub plan: PrunePlan,
     pub snapshots_removed: u64,
+    /// Packs that go with a later prune, because the place's listings lag.
+    pub packs_condemned: u64,
     pub packs_deleted: u64,
     pub packs_rewritten: u64,
     pub bytes_freed: u64,
@@ -99,13 +101,14 @@ pub fn prune(
     observer: &dyn Observer,
 ) -> Result<PruneReport, Error> {
     let report = observed(repo, observer, |observe| prune::prune(repo, options, observe))?;
-    let Report { outlook, snapshots_removed, packs_deleted, packs_rewritten, rescinded, .. } =
-        &report;
+    let Report { outlook, snapshots_removed, packs_condemned, .. } = &report;
+    let Report { packs_deleted, packs_rewritten, rescinded, .. } = &report;
     repo.note_pruned(repo.environment().clock.now())?;
     let packs = repo.environment().backend.list(Folder::Packs)?.objects;
     Ok(PruneReport {
         plan: PrunePlan::of(outlook),
         snapshots_removed: *snapshots_removed,
+        packs_condemned: *packs_condemned,
         packs_deleted: *packs_deleted,
         packs_rewritten: *packs_rewritten,
         bytes_freed: report.bytes_freed(),

@@ -119,29 +119,34 @@ fn forget_old(
     Ok(forget::execute(repo, &plan, ("policy", Most::Refuse), observer)?.snapshots.len())
 }
 
-/// Prunes when about a tenth is dead, or a week has passed since the last time.
+/// Prunes when it is due.
 fn prune_if_due(
     repo: &Repository,
     upkeep: &Upkeep,
     observer: &dyn Observer,
 ) -> Result<Option<PruneReport>, Error> {
+    match is_prune_due(repo, &upkeep.prune)? {
+        true => prune(repo, &upkeep.prune, observer).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Whether about a tenth is dead, or a week has passed since the last prune.
+pub fn is_prune_due(repo: &Repository, options: &PruneOptions) -> Result<bool, Error> {
     let now = repo.environment().clock.now();
     let Some(last) = repo.writer_state()?.pruned else {
         // Of a repository that was never pruned from here the first week begins now.
         repo.note_pruned(now)?;
-        return Ok(None);
+        return Ok(false);
     };
     let history = repo.history()?;
-    let dropped = history.dropped(upkeep.prune.trash, now);
+    let dropped = history.dropped(options.trash, now);
     let gone = history.snapshots.iter().filter(|snapshot| dropped.contains(&snapshot.id));
     // What a snapshot added is about what goes with it: near enough to decide when to look closer.
     let dead_bytes: u64 = gone.map(|snapshot| snapshot.record.bytes_added).sum();
     let bytes: u64 = repo.catalogue()?.packs().values().sum();
     let is_late = now.saturating_sub(last) >= PRUNE_PERIOD.as_nanos() as i64;
-    if !(is_late || dead_bytes > 0 && dead_bytes.saturating_mul(DEAD_ONE_IN) >= bytes) {
-        return Ok(None);
-    }
-    Ok(Some(prune(repo, &upkeep.prune, observer)?))
+    Ok(is_late || dead_bytes > 0 && dead_bytes.saturating_mul(DEAD_ONE_IN) >= bytes)
 }
 
 /// Removes what is forgotten, as much as it takes, and tries again.

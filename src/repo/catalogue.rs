@@ -175,7 +175,7 @@ impl Catalogue {
     /// What this knows of index objects.
     pub fn known_index(&self) -> KnownIndex<'_> {
         let is_unsure = has_index_object(&self.report.damaged);
-        KnownIndex { live: &self.live, listed: &self.listed, is_unsure }
+        KnownIndex { packs: &self.packs, live: &self.live, listed: &self.listed, is_unsure }
     }
 
     /// Refuses where it matters that every index object that may be whole was read.

@@ -192,7 +192,7 @@ fn tombstones_now(
 pub fn is_whole(repo: &Repository, id: SnapshotId) -> Result<bool, Error> {
     let fresh = Arc::new(Catalogue::load(&repo.env, &repo.state, &repo.keys)?);
     let look = tombstones_now(repo, &fresh)?.for_deleter()?;
-    if look.snapshots().contains(&id) || !snapshot_ids(repo, Folder::Snapshots)?.contains(&id) {
+    if look.going().contains(&id) || !snapshot_ids(repo, Folder::Snapshots)?.contains(&id) {
         return Ok(false);
     }
     let record = snapshots::read(repo, id)?;

@@ -31,6 +31,7 @@ pub use copies::{complete_copies, genuine_twin, lost_copies};
 use listing::Listing;
 
 /// The keys of a repository, and which objects they came from.
+#[derive(Clone)]
 pub struct Opened {
     pub keys: Keys,
     master: Secret32,

@@ -26,6 +26,7 @@ mod known_tables;
 mod last_read;
 pub mod marks;
 mod object;
+mod other_places;
 mod pack_check;
 mod pack_table;
 mod packer;
@@ -45,7 +46,6 @@ mod windows;
 mod writer;
 
 use std::{
-    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
@@ -58,7 +58,7 @@ use crate::{
     crypto::{self, keys::Keys, secret::Credential},
     disk::{Dir, Disk},
     format::{self, record::Record},
-    id::{ObjectId, PackId, RepositoryId, SnapshotId, WriterId},
+    id::{ObjectId, RepositoryId, SnapshotId, WriterId},
     index,
 };
 
@@ -273,12 +273,6 @@ impl Repository {
     /// new key. Durable on return.
     pub fn rotate(&self) -> Result<u32, Error> {
         keyring::rotate((&self.env, &self.state), &self.opened)
-    }
-
-    /// Packs that a deleter of another place of this repository has condemned there.
-    pub fn condemned_in(&self, mirror: &dyn Backend) -> Result<HashSet<PackId>, Error> {
-        let standing = tombstones::standing(mirror, &self.keys)?;
-        Ok(standing.into_values().flat_map(|tombstone| tombstone.packs).collect())
     }
 
     /// The view of the repository that this process has.

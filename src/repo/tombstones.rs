@@ -14,7 +14,7 @@ use crate::{
     repo::{
         Error,
         index_object::{Head, IndexObjectReader},
-        object::OBJECT_BYTES_MAX,
+        object::{self, OBJECT_BYTES_MAX},
     },
 };
 
@@ -30,19 +30,35 @@ pub struct Condemned {
     pub folded: HashMap<ObjectId, Tombstone>,
     /// Tombstones that stand and do not open: what they name is unknown.
     pub unread: Vec<(ObjectName, Error)>,
+    /// Packs that a folded tombstone names and that are here: it came with an index object from
+    /// another place of the repository, and speaks of that.
+    elsewhere: HashSet<PackId>,
+    /// Index objects that others repeat.
+    pub covered: HashSet<ObjectId>,
     /// A tombstone cannot be read, or an index object, and with it the tombstones in it.
     pub is_unsure: bool,
 }
 
 impl Condemned {
-    /// Every pack that any tombstone names.
+    /// Every pack that a deleter of this place has condemned.
     pub fn packs(&self) -> HashSet<PackId> {
-        self.all().flat_map(|tombstone| tombstone.packs.iter().copied()).collect()
+        let standing = packs_of(self.standing.values());
+        let is_of_here = |pack: &PackId| !self.elsewhere.contains(pack) || standing.contains(pack);
+        let folded = packs_of(self.folded.values());
+        let folded: Vec<_> = folded.into_iter().filter(is_of_here).collect();
+        standing.into_iter().chain(folded).collect()
     }
 
-    /// Every snapshot whose record some deleter takes away.
+    /// Every snapshot whose record some deleter takes away, or took away.
     pub fn snapshots(&self) -> HashSet<SnapshotId> {
-        self.all().flat_map(|tombstone| tombstone.snapshots.iter().copied()).collect()
+        let all = self.standing.values().chain(self.folded.values());
+        all.flat_map(|tombstone| tombstone.snapshots.iter().copied()).collect()
+    }
+
+    /// Every snapshot whose record some deleter is taking away. A tombstone is folded only when its
+    /// records are gone, so what is here and folded tombstones name went elsewhere.
+    pub fn going(&self) -> HashSet<SnapshotId> {
+        self.standing.values().flat_map(|tombstone| tombstone.snapshots.iter().copied()).collect()
     }
 
     /// Whether the past was cut off since these folded tombstones were known: then what is not
@@ -68,6 +84,7 @@ impl Condemned {
 
     /// Takes in what a live index object repeats.
     pub fn fold_in(&mut self, head: &Head) -> Result<(), Error> {
+        self.covered.extend(head.covers.iter().copied());
         for (id, plain) in &head.tombstones {
             let _ = self.folded.insert(*id, Tombstone::decode(plain)?);
         }
@@ -99,9 +116,29 @@ impl Condemned {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = &Tombstone> {
-        self.standing.values().chain(self.folded.values())
+    /// Notes which of the listed packs are still here now that the folded tombstones are known. No
+    /// pack comes back under its name, so a folded tombstone of this place names none of them.
+    fn tell_apart(
+        &mut self,
+        backend: &dyn Backend,
+        listed: &HashMap<PackId, u64>,
+    ) -> Result<(), Error> {
+        let mut named = packs_of(self.folded.values());
+        named.retain(|pack| listed.contains_key(pack));
+        if !named.is_empty() {
+            let here = object::names(backend, Folder::Packs)?;
+            let is_named = |name| match name {
+                ObjectName::Pack(pack) => Some(pack).filter(|pack| named.contains(pack)),
+                _ => None,
+            };
+            self.elsewhere = here.into_iter().filter_map(is_named).collect();
+        }
+        Ok(())
     }
+}
+
+fn packs_of<'a>(tombstones: impl Iterator<Item = &'a Tombstone>) -> HashSet<PackId> {
+    tombstones.flat_map(|tombstone| tombstone.packs.iter().copied()).collect()
 }
 
 /// The tombstones that stand.
@@ -160,6 +197,8 @@ pub fn standing(backend: &dyn Backend, keys: &Keys) -> Result<HashMap<ObjectId, 
 /// What a view of the repository knows of index objects, so that a later look reads only new ones.
 #[derive(Clone, Copy)]
 pub struct KnownIndex<'a> {
+    /// The packs of its listing.
+    pub packs: &'a HashMap<PackId, u64>,
     pub live: &'a [Head],
     pub listed: &'a HashSet<ObjectId>,
     /// One of them could not be read.
@@ -202,7 +241,7 @@ fn look_once(
 ) -> Result<Condemned, Error> {
     let Standing { opened: standing, unread } = Standing::read(backend, keys)?;
     let is_unsure = known.is_unsure || !unread.is_empty();
-    let mut condemned = Condemned { standing, folded: HashMap::new(), unread, is_unsure };
+    let mut condemned = Condemned { standing, unread, is_unsure, ..Condemned::default() };
     for head in known.live {
         condemned.fold_in(head)?;
     }
@@ -224,5 +263,6 @@ fn look_once(
             Err(_) => condemned.is_unsure = true,
         }
     }
+    condemned.tell_apart(backend, known.packs)?;
     Ok(condemned)
 }

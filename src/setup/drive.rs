@@ -11,7 +11,7 @@ use crate::{
     backend::{
         self, Backend, SetUp,
         gdrive::{
-            About, Account, Endpoints, GDriveBackend, Keep, OAuthClient, Options, Site,
+            About, Account, Deletion, Endpoints, GDriveBackend, Keep, OAuthClient, Options, Site,
             account::Vault,
         },
         layer::pace::UploadLimit,
@@ -112,7 +112,7 @@ impl Machine {
         &self,
         folder: &DriveFolder,
         keeping: &Keeping,
-        (absent, limit_upload): (Absent, Option<u64>),
+        (absent, limit_upload, deletion): (Absent, Option<u64>, Deletion),
     ) -> Result<Arc<dyn Backend>, backend::Error> {
         let dir = self.open_state(folder, keeping)?;
         let vault = Vault { disk: &*self.disk, dir: &dir, key: &keeping.key };
@@ -124,6 +124,7 @@ impl Machine {
         let mut site = self.site(folder, keeping, account);
         let limit = |bytes| Arc::new(UploadLimit::new(Arc::clone(&self.clock), bytes));
         site.options.upload_limit = limit_upload.map(limit);
+        site.options.deletion = deletion;
         let backend = match absent {
             Absent::Make => GDriveBackend::create(site)?,
             Absent::Refuse => GDriveBackend::open(site)?,

@@ -43,7 +43,7 @@ impl Machine {
                     Known::Nothing => Absent::Make,
                     Known::Used(_) => Absent::Refuse,
                 };
-                self.drive(folder, &keeping, (absent, mirror.limit_upload))
+                self.drive(folder, &keeping, (absent, mirror.limit_upload, mirror.deletion))
             }
             (place, known) => {
                 let journal = self.journal(repo, mirror).map_err(|source| backend::Error::Io {

@@ -59,6 +59,9 @@ mod marks;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod mirror_faults;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set with plain files")]
+mod mirror_retention;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod mirrors;
 #[cfg(test)]

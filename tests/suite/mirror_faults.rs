@@ -132,7 +132,7 @@ impl Scene {
             ..Bucket::default()
         };
         let place = Place::S3(bucket);
-        Elsewhere { server, mirror: Mirror { name: name.to_owned(), place, limit_upload: None } }
+        Elsewhere { server, mirror: Mirror::at(name, place) }
     }
 
     /// A push of a process of its own.
@@ -145,7 +145,7 @@ impl Scene {
             false => Known::Nothing,
         };
         let backend = machine().mirror(&to.mirror, &repo, known)?;
-        let target = Target { name: to.mirror.name.clone(), backend };
+        let target = Target { name: to.mirror.name.clone(), backend, keep: None };
         push(&repo, &target, &mut ledger, &Silent)
     }
 

@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use crate::{
     cli::shop::{Ran, Shop, holds},
-    harness::s3::{BUCKET, CREDENTIALS, S3Server},
+    harness::s3::{BUCKET, CREDENTIALS, Fault, S3Server},
 };
+
+const CONFIG: &str = ".config/stillpoint/stillpoint.toml";
 
 /// A shop with a configuration, and a store that it can send to.
 struct Scene {
@@ -149,9 +151,11 @@ fn a_mirror_that_is_away_keeps_the_backup_and_is_caught_up_later() {
 
     let backup = scene.shop.back_up(&["--json"]);
     let waiting = scene.status();
+    let listed = scene.shop.data(&["snapshots"]);
     scene.server.forget();
     let sync = scene.run(&["mirror", "sync"]);
     let complete = scene.status();
+    let table = scene.run(&["snapshots"]);
 
     assert_eq!(backup.code, Some(3), "{}", backup.err);
     let outcome = &backup.summary()["mirrors"][0];
@@ -162,6 +166,11 @@ fn a_mirror_that_is_away_keeps_the_backup_and_is_caught_up_later() {
     done(&sync);
     assert_eq!(complete["mirrors"][0]["snapshots_waiting"], 0);
     assert_eq!(complete["snapshots"][1]["places"][1], "away");
+    // Said by what is known: the store is not asked.
+    assert_eq!(listed[0]["places"], serde_json::json!(["here", "away"]));
+    assert_eq!(listed[1]["places"], serde_json::json!(["here"]));
+    assert_eq!(listed[1]["waiting_for"], serde_json::json!(["away"]));
+    assert!(table.out.contains("here, away"), "{}", table.out);
 }
 
 #[test]
@@ -276,6 +285,140 @@ fn a_mirror_is_added_once_listed_tested_and_taken_out_again() {
     done(&removed);
     assert!(unknown.err.contains("SP0423"), "{}", unknown.err);
     assert_eq!(scene.server.keys(), Vec::<String>::new());
+}
+
+/// Backs up with a mirror that is in trouble: the backup is kept, and all is said of the mirror.
+fn in_trouble(scene: &Scene, code: &str, help: &str) {
+    scene.shop.sell(1);
+
+    let backup = scene.shop.back_up(&["--json"]);
+
+    assert_eq!(backup.code, Some(3), "{code}: {}", backup.err);
+    let outcome = &backup.summary()["mirrors"][0];
+    assert_eq!((&outcome["name"], &outcome["state"]), (&"away".into(), &"waiting".into()));
+    assert_eq!(outcome["code"], code, "{}", backup.err);
+    assert!(outcome["bytes_waiting"].as_u64().unwrap() > 0, "{outcome}");
+    let told = backup.out.clone() + &backup.err;
+    for words in [code, help, "what is here is safe"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(backup.summary()["snapshot_id"].is_string());
+}
+
+#[test]
+fn each_trouble_of_a_store_is_told_by_a_code_and_a_next_step_of_its_own() {
+    let scene = Scene::open();
+    done(&scene.add_s3());
+    done(&scene.shop.back_up(&[]));
+    let config = String::from_utf8(scene.shop.read(CONFIG)).unwrap();
+    let with = |from: &str, to: &str| {
+        assert!(config.contains(from), "{config}");
+        scene.shop.write(CONFIG, &config.replace(from, to));
+    };
+    for (fault, code, help) in [
+        (Fault::Status(403, "RequestTimeTooSkewed"), "SP0407", "clock of this machine"),
+        (Fault::Status(403, "InvalidAccessKeyId"), "SP0402", "sign in again"),
+        (Fault::Status(403, "AccessDenied"), "SP0405", "may this account"),
+    ] {
+        scene.server.fail_at(1, fault);
+        in_trouble(&scene, code, help);
+    }
+    scene.server.forget();
+
+    with(&format!("\"{BUCKET}\""), "\"shoq\"");
+    in_trouble(&scene, "SP0406", "spelled right");
+    with(&scene.server.url(), "http://shop.invalid");
+    in_trouble(&scene, "SP0014", "on the network");
+
+    scene.shop.write(CONFIG, &config);
+    done(&scene.run(&["mirror", "sync"]));
+    done(&scene.elsewhere(&scene.place("pos"), &["check"]));
+}
+
+#[test]
+fn a_mirror_that_is_newer_than_we_are_is_left_alone() {
+    let scene = Scene::open();
+    let disk = scene.shop.path("disk");
+    let path = disk.to_str().unwrap();
+    done(&scene.run(&["mirror", "add", "away", "--kind", "local", "--path", path]));
+    done(&scene.shop.back_up(&[]));
+    let packs = || std::fs::read_dir(disk.join("packs")).unwrap().count();
+    for entry in std::fs::read_dir(disk.join("descriptor")).unwrap() {
+        let file = entry.unwrap().path();
+        let mut bytes = std::fs::read(&file).unwrap();
+        // Behind the magic: the version.
+        bytes[8] = 9;
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, bytes).unwrap();
+    }
+    let before = packs();
+
+    in_trouble(&scene, "SP0302", "install the newest");
+
+    assert_eq!(packs(), before);
+    let prune = scene.run(&["mirror", "prune", "away"]);
+    assert!(prune.err.contains("SP0302"), "{}", prune.err);
+}
+
+#[test]
+fn a_mirror_lets_go_what_its_policy_does_not_keep_and_shows_it_first() {
+    let scene = Scene::open();
+    let disk = scene.shop.path("disk");
+    let path = disk.to_str().unwrap();
+    done(&scene.run(&["mirror", "add", "away", "--kind", "local", "--path", path]));
+    let config = String::from_utf8(scene.shop.read(CONFIG)).unwrap();
+    let keep = "retention = { trash_days = 0, last = 1 }\n";
+    scene.shop.write(CONFIG, &config.replacen("kind =", &format!("{keep}kind ="), 1));
+    done(&scene.shop.back_up(&[]));
+    scene.shop.sell(1);
+    done(&scene.shop.back_up(&[]));
+
+    let shown = scene.run(&["mirror", "prune", "away", "--dry-run"]);
+    let before = scene.elsewhere(path, &["snapshots", "--json"]);
+    let pruned = scene.run(&["mirror", "prune", "--json"]);
+    let again = scene.run(&["mirror", "sync", "--json"]);
+
+    done(&shown);
+    assert!(shown.out.contains("(goes)") && shown.out.contains("last 1"), "{}", shown.out);
+    let count = |ran: &Ran| {
+        let object: Value = serde_json::from_str(&ran.out).unwrap();
+        object["data"].as_array().unwrap().len()
+    };
+    assert_eq!(count(&before), 2);
+    assert_eq!(pruned.summary()["mirrors"][0]["snapshots_removed"], 1, "{}", pruned.err);
+    assert_eq!(again.summary()["mirrors"][0]["snapshots_sent"], 0);
+    assert_eq!(count(&scene.elsewhere(path, &["snapshots", "--json"])), 1);
+    done(&scene.elsewhere(path, &["check", "--read-data"]));
+    let here = scene.shop.data(&["snapshots"]);
+    assert_eq!(here.as_array().unwrap().len(), 2);
+    assert_eq!(here[0]["places"], serde_json::json!(["here"]));
+    assert_eq!(here[0]["waiting_for"], serde_json::json!([]));
+}
+
+#[test]
+fn a_key_that_is_removed_opens_no_mirror_either() {
+    let scene = Scene::open();
+    let disk = scene.shop.path("disk");
+    let path = disk.to_str().unwrap();
+    done(&scene.run(&["mirror", "add", "away", "--kind", "local", "--path", path]));
+    let second = scene.shop.path("second-key");
+    let second = second.to_str().unwrap();
+    done(&scene.run(&["key", "add", "--new-key-file", second, "--label", "till"]));
+    done(&scene.shop.back_up(&[]));
+    let by_second = ["snapshots", "--key-file", second];
+    done(&scene.elsewhere(path, &by_second));
+    std::fs::rename(&disk, scene.shop.path("unplugged")).unwrap();
+
+    let removed = scene.run(&["key", "remove", "till"]);
+    std::fs::rename(scene.shop.path("unplugged"), &disk).unwrap();
+    let still = scene.elsewhere(path, &by_second);
+    done(&scene.run(&["mirror", "sync"]));
+
+    assert_eq!(removed.code, Some(3), "{}", removed.err);
+    assert!(removed.err.contains("opens what a mirror has until"), "{}", removed.err);
+    done(&still);
+    assert_eq!(scene.elsewhere(path, &by_second).code, Some(12));
+    done(&scene.elsewhere(path, &["snapshots"]));
 }
 
 #[test]

@@ -28,13 +28,19 @@ use stillpoint::{
 use crate::shop::{KEY, Shop, environment};
 
 const SECOND: i64 = 1_000_000_000;
-const HOUR: i64 = 3_600 * SECOND;
-const DAY: i64 = 24 * HOUR;
+pub const HOUR: i64 = 3_600 * SECOND;
+pub const DAY: i64 = 24 * HOUR;
 /// Noon of some day.
-const BEGIN: i64 = 1_795_003_200 * SECOND;
+pub const BEGIN: i64 = 1_795_003_200 * SECOND;
 
 /// Shows what it is told to show.
-struct ToldClock(AtomicI64);
+pub struct ToldClock(pub AtomicI64);
+
+impl ToldClock {
+    pub fn at(now: i64) -> Self {
+        Self(AtomicI64::new(now))
+    }
+}
 
 impl Clock for ToldClock {
     fn now(&self) -> UnixNanos {
@@ -60,7 +66,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let clock = Arc::new(ToldClock(AtomicI64::new(BEGIN)));
+        let clock = Arc::new(ToldClock::at(BEGIN));
         let state = tempfile::tempdir().unwrap();
         let backend = Arc::new(MemoryBackend::new());
         let env = environment(backend, Arc::new(RealDisk), state.path());

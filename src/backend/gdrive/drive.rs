@@ -56,6 +56,9 @@ impl About {
     }
 }
 
+/// What we never make: all else is everything.
+const SHORTCUT_TYPE: &str = "application/vnd.google-apps.shortcut";
+
 impl Drive {
     pub const fn new(http: Arc<Http>, tokens: Tokens, endpoints: Endpoints) -> Self {
         Self { http, tokens, endpoints }
@@ -115,6 +118,11 @@ impl Drive {
     /// Lists all folders that this client made.
     pub fn folders(&self) -> Result<Vec<Remote>, Error> {
         self.list(&format!("mimeType = '{FOLDER_TYPE}' and trashed = false"))
+    }
+
+    /// Lists everything that this client made, folders and the trashed too, wherever it lies.
+    pub fn everything(&self) -> Result<Vec<Remote>, Error> {
+        self.list(&format!("mimeType != '{SHORTCUT_TYPE}'"))
     }
 
     /// Lists all that lies in a folder, the trashed too.

@@ -19,6 +19,7 @@ mod content;
 pub mod device;
 pub mod drive;
 pub mod endpoints;
+mod glimpse;
 pub mod http;
 mod journal;
 mod local;
@@ -51,8 +52,8 @@ pub use tokens::Keep;
 pub use upload::{PIECE_BYTES, Sizes, WHOLE_BYTES_MAX};
 
 use self::{
-    content::Content, drive::Drive, journal::Journal, local::Local, objects::Objects,
-    shelves::Shelves, tokens::Tokens,
+    content::Content, drive::Drive, glimpse::Glimpse, journal::Journal, local::Local,
+    objects::Objects, shelves::Shelves, tokens::Tokens,
 };
 use super::{Backend, Capabilities, Error, Folder, Listing, ObjectName, Receipt};
 use crate::{backend::layer::pace::UploadLimit, clock::Clock, disk::Disk};
@@ -118,6 +119,8 @@ pub struct GDriveBackend {
     /// Names that a thread is writing just now.
     busy: Mutex<HashSet<ObjectName>>,
     freed: Condvar,
+    /// What a machine that knows nothing saw when it opened the folder.
+    glimpse: Glimpse,
     /// Ids that we deleted and a lagging listing may still show.
     deleted: Mutex<HashSet<String>>,
 }
@@ -132,7 +135,10 @@ impl GDriveBackend {
         let (account, folder) = (site.account.clone(), site.folder.clone());
         let backend = Self::new(site)?;
         if !backend.shelves.recall(&backend.local, &account, &folder)? {
-            backend.shelves.find(&backend.drive, &account, &folder)?;
+            let everything = backend.drive.everything()?;
+            let tools = (backend.drive.place(), &*backend.clock);
+            backend.shelves.find_among(tools, (&account, &folder), &everything)?;
+            backend.glimpse.keep(everything, &*backend.clock);
             backend.save_if_alone()?;
         }
         Ok(backend)
@@ -190,6 +196,7 @@ impl GDriveBackend {
             upload_limit: site.options.upload_limit,
             busy: Mutex::default(),
             freed: Condvar::new(),
+            glimpse: Glimpse::default(),
             deleted: Mutex::default(),
         })
     }
@@ -295,6 +302,13 @@ impl Backend for GDriveBackend {
 
     fn list(&self, folder: Folder) -> Result<Listing, Error> {
         self.list_folder(folder)
+    }
+
+    fn list_all(&self) -> Result<Vec<(Folder, Listing)>, Error> {
+        if !self.glimpse.is_fresh(&*self.clock) {
+            self.glimpse.keep(self.drive.everything()?, &*self.clock);
+        }
+        Folder::ALL.into_iter().map(|folder| Ok((folder, self.list_folder(folder)?))).collect()
     }
 
     fn capabilities(&self) -> Capabilities {

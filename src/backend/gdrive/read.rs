@@ -65,7 +65,10 @@ impl GDriveBackend {
             }
             match outcome {
                 // Deleted behind our back, or so it seems: a listing decides.
-                Err(Error::Missing { .. }) => self.objects.forget(name),
+                Err(Error::Missing { .. }) => {
+                    self.glimpse.forget();
+                    self.objects.forget(name);
+                }
                 outcome => return outcome,
             }
         }
@@ -140,7 +143,11 @@ impl GDriveBackend {
         let mut found: HashMap<ObjectName, Vec<Known>> = HashMap::new();
         let mut seen = HashSet::new();
         for shelf in self.shelves.of_folder(&self.drive, &*self.clock, folder)? {
-            for remote in self.drive.children(&shelf)? {
+            let children = match self.glimpse.of_shelf(&shelf, &*self.clock) {
+                Some(children) => children,
+                None => self.drive.children(&shelf)?,
+            };
+            for remote in children {
                 let _ = seen.insert(remote.id.clone());
                 self.sort_in(folder, &remote, &mut listing, &mut found);
             }

@@ -41,6 +41,8 @@ pub struct Remote {
     #[serde(default)]
     pub app_properties: HashMap<String, String>,
     #[serde(default)]
+    pub parents: Vec<String>,
+    #[serde(default)]
     pub trashed: bool,
 }
 

@@ -88,13 +88,42 @@ impl Shelves {
         Ok(is_whole)
     }
 
-    /// Looks for the folder in the account, by name or id, and for the shelves below it.
+    /// Looks for the folder in the account, by name or id.
     ///
     /// # Errors
     /// [`Error::WrongPlace`], [`SetUp::SeveralFolders`], [`SetUp::OtherClient`]
     pub fn find(&self, drive: &Drive, account: &Account, name: &str) -> Result<(), Error> {
-        let place = || drive.place().to_owned();
-        let folders = drive.folders()?;
+        self.choose(drive.place(), (account, name), &drive.folders()?)
+    }
+
+    /// Finds the folder and the shelves below it in a listing of everything.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_among(
+        &self,
+        (place, clock): (&str, &dyn Clock),
+        (account, name): (&Account, &str),
+        everything: &[Remote],
+    ) -> Result<(), Error> {
+        let is_folder = |one: &&Remote| one.mime_type == remote::FOLDER_TYPE && !one.trashed;
+        let folders: Vec<_> = everything.iter().filter(is_folder).cloned().collect();
+        self.choose(place, (account, name), &folders)?;
+        let mut state = self.lock();
+        let root = state.kept.root.clone();
+        let is_below = |one: &&Remote| one.parents.contains(&root);
+        everything.iter().filter(is_below).for_each(|child| state.kept.adopt(child));
+        state.looked = Some(clock.elapsed());
+        Ok(())
+    }
+
+    fn choose(
+        &self,
+        place: &str,
+        (account, name): (&Account, &str),
+        folders: &[Remote],
+    ) -> Result<(), Error> {
+        let place = || place.to_owned();
         let is_meant = |folder: &&Remote| {
             folder.role() == Some(ROLE_ROOT) && (folder.name == name || folder.id == name)
         };
@@ -109,7 +138,7 @@ impl Shelves {
             return Err(Error::SetUp { place: place(), why: SetUp::SeveralFolders { ids } });
         }
         let project = root.app_properties.get(PROJECT).cloned().unwrap_or_default();
-        same_project(&project, account, drive.place())?;
+        same_project(&project, account, &place())?;
         let mut state = self.lock();
         state.kept = Kept {
             name: name.to_owned(),

@@ -43,7 +43,7 @@ const JSON: &str = "application/json; charset=UTF-8";
 #[derive(Debug)]
 pub enum Outcome {
     /// The store has a file under our id; whether it is the right one is to be checked.
-    Stored(Remote),
+    Stored(Box<Remote>),
     /// The id is of no use; another is to be taken.
     IdRefused,
     /// The shelf takes no more.
@@ -110,7 +110,7 @@ impl Upload<'_> {
             if begun == Begun::Earlier
                 && let Some(remote) = self.drive.file(&entry.id)?
             {
-                return Ok(Outcome::Stored(remote));
+                return Ok(Outcome::Stored(Box::new(remote)));
             }
             return self.send_whole(entry);
         }
@@ -140,7 +140,7 @@ impl Upload<'_> {
                 Position::Unknown => self.ask(entry, &mut patience)?,
                 Position::At(offset) => self.send_piece(entry, offset, &mut patience)?,
                 Position::Gone => match self.drive.file(&entry.id)? {
-                    Some(remote) => Position::Ended(Outcome::Stored(remote)),
+                    Some(remote) => Position::Ended(Outcome::Stored(Box::new(remote))),
                     None => Position::None,
                 },
                 Position::Ended(outcome) => return Ok(outcome),
@@ -253,9 +253,9 @@ impl Upload<'_> {
         let told = serde_json::from_slice::<Remote>(&answer.body).ok();
         let told = told.filter(|remote| remote.md5_checksum.is_some() && remote.size.is_some());
         match told {
-            Some(remote) => Ok(Outcome::Stored(remote)),
+            Some(remote) => Ok(Outcome::Stored(Box::new(remote))),
             None => match self.drive.file(&entry.id)? {
-                Some(remote) => Ok(Outcome::Stored(remote)),
+                Some(remote) => Ok(Outcome::Stored(Box::new(remote))),
                 None => Err(self.stalled("it reports success, but there is no file")),
             },
         }
@@ -265,7 +265,7 @@ impl Upload<'_> {
     fn refused(&self, entry: &Entry, no: No) -> Result<Outcome, Error> {
         match no.class {
             Class::Taken => Ok(match self.drive.file(&entry.id)? {
-                Some(remote) => Outcome::Stored(remote),
+                Some(remote) => Outcome::Stored(Box::new(remote)),
                 None => Outcome::IdRefused,
             }),
             Class::Absent => Ok(Outcome::ShelfGone),

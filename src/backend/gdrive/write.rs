@@ -16,6 +16,7 @@ const ATTEMPTS_MAX: usize = 4;
 impl GDriveBackend {
     pub(super) fn put(&self, name: &ObjectName, content: &Content<'_>) -> Result<(), Error> {
         self.take()?;
+        self.glimpse.forget();
         let _turn = self.turn(name);
         let known = self.objects.get(name);
         if !known.is_empty() {
@@ -124,6 +125,7 @@ impl GDriveBackend {
 
     pub(super) fn remove(&self, name: &ObjectName) -> Result<(), Error> {
         self.take()?;
+        self.glimpse.forget();
         let _turn = self.turn(name);
         let mut ids: Vec<String> = Vec::new();
         if let Some(entry) = self.journal.entry(&self.local, name)? {

@@ -28,12 +28,17 @@ pub enum MirrorCommand {
     Sync(MirrorSyncArgs),
     /// Forget a snapshot on a mirror only
     Forget(MirrorForgetArgs),
+    /// Let go on a mirror what its policy does not keep, and free what nothing there needs
+    Prune(MirrorPruneArgs),
 }
 
 impl MirrorCommand {
     /// Whether it takes its time and tells how it goes.
     pub const fn is_long(&self) -> bool {
-        matches!(self, Self::Add(_) | Self::Login(_) | Self::Test(_) | Self::Sync(_))
+        matches!(
+            self,
+            Self::Add(_) | Self::Login(_) | Self::Test(_) | Self::Sync(_) | Self::Prune(_)
+        )
     }
 }
 
@@ -140,6 +145,26 @@ pub struct MirrorSyncArgs {
     /// List what is there first, compare, and mend both ways
     #[arg(long)]
     pub check: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A mirror has a policy of its own: [[mirror]] keep, or retention with a group \
+                  each; 10 days of databases, the last 2 of files and 12 months of everything \
+                  if nothing is said. It goes by what the mirror itself lists, never by what is \
+                  here. What it lets go lies in the trash there for 7 days (trash_days). All this \
+                  happens by itself, once a day with a sync."
+)]
+pub struct MirrorPruneArgs {
+    /// The mirror; all if absent
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Show what stays there, why, and what goes; change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Let go even if more than half of what stayed the last time goes
+    #[arg(long)]
+    pub allow_most: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use crate::{
         context::{Context, repository_place},
         error::Error,
         json,
-        mirrors::{self, Care, Outcome},
+        mirrors,
         output::Tone,
         pins,
         run::{Done, recorded, unrecorded},
@@ -276,16 +276,7 @@ pub fn send(
     if done.snapshot_id.is_none() || mirrors::mirrors(config).next().is_none() {
         return Ok(done);
     }
-    let mut outcomes = Vec::new();
-    for mirror in mirrors::mirrors(config) {
-        let care = (mirror, Care::Trust);
-        outcomes.push(mirrors::bring_up_to_date(context, repository, care, observer)?);
-    }
-    let mut done = done.figure("mirrors", mirrors::figure(&outcomes));
-    if !outcomes.iter().all(Outcome::is_complete) {
-        done.exit_code = done.exit_code.max(ExitCode::Incomplete);
-    }
-    Ok(done)
+    mirrors::bring_all_up_to_date(context, (config, repository), done, observer)
 }
 
 /// Says how a backup ended.

@@ -220,7 +220,8 @@ impl Judged<'_> {
     }
 }
 
-fn why(decision: &Decision) -> String {
+/// Why a snapshot stays, or that it goes.
+pub fn why(decision: &Decision) -> String {
     match decision.reasons.is_empty() {
         true => "(goes)".to_owned(),
         false => decision.reasons.iter().map(words).collect::<Vec<_>>().join(", "),

@@ -12,6 +12,7 @@ use crate::{
         context::{Context, warn_of_damaged},
         credential,
         error::Error,
+        mirrors,
         output::Tone,
         recovery_sheet::Sheet,
         run::{Done, brief, recorded},
@@ -146,10 +147,21 @@ fn remove(context: &Context, config: &Config, args: &KeyRemoveArgs) -> Result<Do
         let said = if args.yes { Said::Yes } else { Said::Nothing };
         confirm(context, said, &format!("{called} opened the repository just now. Remove it?"))?;
     }
-    recorded(context, config, start("remove"), |_| {
-        repository.remove_slot(slot.id)?;
+    recorded(context, config, start("remove"), |observer| {
+        keys::remove(&repository, slot.id)?;
         good(context, &format!("Removed      {called}"));
-        Ok(done(&repository).figure("key", id))
+        let done = done(&repository).figure("key", id);
+        if mirrors::mirrors(config).next().is_none() {
+            return Ok(done);
+        }
+        // It opens a mirror until it is gone there, too.
+        let place = (config, &repository);
+        let done = mirrors::bring_all_up_to_date(context, place, done, observer)?;
+        if done.exit_code != ExitCode::Done {
+            let still = "the removed key opens what a mirror has until that is brought up to date";
+            context.output.warning(&format!("{still}:  stillpoint mirror sync"));
+        }
+        Ok(done)
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod add;
 mod login;
+mod prune;
 mod status;
 
 use crate::{
@@ -32,6 +33,7 @@ pub fn run(context: &Context, args: &MirrorArgs) -> Result<Done, Error> {
         MirrorCommand::Status(args) => status::run(context, args),
         MirrorCommand::Sync(args) => sync(context, args),
         MirrorCommand::Forget(args) => forget(context, args),
+        MirrorCommand::Prune(args) => prune::run(context, args),
     }
 }
 
@@ -82,7 +84,7 @@ fn test(context: &Context, args: &MirrorName) -> Result<Done, Error> {
     unrecorded(context, |observer| {
         let repository = context.open(&config, observer)?;
         let mut ledger = mirrors::ledger(&repository, mirror)?;
-        let target = mirrors::target(context, &repository, mirror, &ledger)?;
+        let target = mirrors::target(context, (&config, &repository), mirror, &ledger)?;
         let holds = mirror::holds(&repository, &target)?;
         let found = target.backend.prove()?;
         let _ = ledger.set_proven(found);
@@ -119,7 +121,10 @@ fn sync(context: &Context, args: &MirrorSyncArgs) -> Result<Done, Error> {
         let repository = context.open(&config, observer)?;
         let outcomes: Vec<_> = chosen
             .iter()
-            .map(|mirror| mirrors::bring_up_to_date(context, &repository, (mirror, care), observer))
+            .map(|mirror| {
+                let place = (&config, &repository);
+                mirrors::bring_up_to_date(context, place, (mirror, care), observer)
+            })
             .collect::<Result<_, _>>()?;
         Ok(conclude(context, &repository, &outcomes))
     })
@@ -170,5 +175,5 @@ fn fresh(
     mirror: &Mirror,
 ) -> Result<mirror::Target, Error> {
     let backend = context.machine.mirror(mirror, repository, Known::Nothing)?;
-    Ok(mirror::Target { name: mirror.name.clone(), backend })
+    Ok(mirror::Target { name: mirror.name.clone(), backend, keep: None })
 }

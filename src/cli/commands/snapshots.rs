@@ -10,20 +10,24 @@ use crate::{
         context::{Context, warn_of_damaged},
         error::Error,
         json,
+        mirrors::{self, Elsewhere},
         run::{Done, brief},
         table::{Column, Narrow, Table, cut},
         text,
     },
     config::Config,
     format::pin::Pin,
-    ops::retention::Group,
+    ops::{mirror::Presence, retention::Group},
     repo::{KnownLosses, Snapshot, history::History},
 };
+
+/// Which of the columns tells where a snapshot is.
+const PLACES_COLUMN: usize = 7;
 
 /// On a terminal a longer list would scroll away.
 pub const SHOWN_MAX: usize = 20;
 /// Fewer digits of an id would soon be ambiguous.
-const ID_DIGITS_MIN: usize = 8;
+pub const ID_DIGITS_MIN: usize = 8;
 /// A reason that is longer is cut; `--json` has all of it.
 const PIN_WIDTH_MAX: usize = 24;
 
@@ -37,6 +41,10 @@ struct Wire {
     missing: Vec<String>,
     pinned: Option<Pinned>,
     forgotten: Option<Forgotten>,
+    /// `here`, and the mirrors that have it.
+    places: Vec<String>,
+    /// The mirrors that are to have it.
+    waiting_for: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -53,13 +61,21 @@ struct Forgotten {
 
 pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<Done, Error> {
     let config = context.config()?;
-    let (history, losses) = brief(context, |observer| {
+    let (history, losses, elsewhere) = brief(context, |observer| {
         let repository = context.open(&config, observer)?;
-        Ok((repository.history()?, repository.known_losses()))
+        let history = repository.history()?;
+        let elsewhere = mirrors::elsewhere(&config, &repository, &history)?;
+        Ok((history, repository.known_losses(), elsewhere))
     })?;
     let damaged: Vec<_> = history.damaged.iter().chain(&history.marks.damaged).cloned().collect();
     warn_of_damaged(&context.output, &damaged);
-    let list = List { context, config: &config, history: &history, losses: &losses };
+    let list = List {
+        context,
+        config: &config,
+        history: &history,
+        losses: &losses,
+        elsewhere: &elsewhere,
+    };
     let snapshots: Vec<&Snapshot> = match args.forgotten {
         true => history.forgotten().collect(),
         false => history.shown().collect(),
@@ -76,13 +92,18 @@ struct List<'a> {
     config: &'a Config,
     history: &'a History,
     losses: &'a KnownLosses,
+    elsewhere: &'a Elsewhere,
 }
 
 impl List<'_> {
     fn wire(&self, snapshot: &Snapshot) -> Wire {
         let (marks, zone) = (&self.history.marks, &self.config.zone);
         let pin = marks.pin(&snapshot.id, self.context.now());
+        let names = |presence| self.elsewhere.names(snapshot.id, presence).map(str::to_owned);
+        let here = ["here".to_owned()];
         Wire {
+            places: here.into_iter().chain(names(Presence::There)).collect(),
+            waiting_for: names(Presence::Waiting).collect(),
             snapshot: json::Snapshot::new(snapshot, zone),
             group: Group::of(&snapshot.record).as_str(),
             missing: self.losses.parts_of(&snapshot.id).into_iter().map(str::to_owned).collect(),
@@ -109,7 +130,7 @@ impl List<'_> {
         let is_cut = !args.all && output.width().is_some() && snapshots.len() > SHOWN_MAX;
         let shown = if is_cut { SHOWN_MAX } else { snapshots.len() };
         let digits = id_digits(&self.history.snapshots);
-        let mut table = Table::new([
+        let mut columns = vec![
             Column::left("ID"),
             Column::left("TAKEN"),
             Column::right("SIZE"),
@@ -117,8 +138,14 @@ impl List<'_> {
             Column::left("STATE").when_narrow(Narrow::Drop(2)),
             Column::left("GROUP").when_narrow(Narrow::Drop(4)),
             Column::left("PINNED").when_narrow(Narrow::Drop(3)),
+            Column::left("PLACES").when_narrow(Narrow::Drop(5)),
             Column::left("WHAT").when_narrow(Narrow::Cut),
-        ]);
+        ];
+        // Where there is one place only, nobody has to be told.
+        if self.elsewhere.is_empty() {
+            let _ = columns.remove(PLACES_COLUMN);
+        }
+        let mut table = Table::new(columns);
         for snapshot in snapshots.iter().rev().take(shown) {
             table.row(self.row(snapshot, digits));
         }
@@ -146,7 +173,7 @@ impl List<'_> {
         };
         let (context, zone) = (self.context, &self.config.zone);
         let pin = self.history.marks.pin(&snapshot.id, context.now());
-        vec![
+        let mut cells = vec![
             snapshot.id.to_string()[..digits].to_owned(),
             text::moment(record.created, context.now(), zone),
             text::bytes(protected_bytes(snapshot)),
@@ -154,8 +181,13 @@ impl List<'_> {
             state.to_owned(),
             Group::of(record).as_str().to_owned(),
             pin.map(|pin| pinned(pin, zone)).unwrap_or_default(),
+            self.elsewhere.places(snapshot.id),
             what(snapshot),
-        ]
+        ];
+        if self.elsewhere.is_empty() {
+            let _ = cells.remove(PLACES_COLUMN);
+        }
+        cells
     }
 }
 
@@ -197,8 +229,9 @@ fn protected_bytes(snapshot: &Snapshot) -> u64 {
 }
 
 /// As many digits as tell all snapshots apart.
-pub fn id_digits(snapshots: &[Snapshot]) -> usize {
-    let mut ids: Vec<String> = snapshots.iter().map(|snapshot| snapshot.id.to_string()).collect();
+pub fn id_digits<'a>(snapshots: impl IntoIterator<Item = &'a Snapshot>) -> usize {
+    let ids = snapshots.into_iter().map(|snapshot| snapshot.id.to_string());
+    let mut ids: Vec<String> = ids.collect();
     ids.sort_unstable();
     let common =
         |pair: &[String]| pair[0].bytes().zip(pair[1].bytes()).take_while(|(a, b)| a == b).count();

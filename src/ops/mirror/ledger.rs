@@ -4,7 +4,12 @@
 //! A line for each object, added when the upload was verified, so that an hourly run lists nothing.
 //! A ledger that is lost, or that belongs to another place, is empty; then the next push lists.
 
-use std::{collections::BTreeMap, ffi::OsString, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ffi::OsString,
+    io,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +33,8 @@ pub struct Notes {
     pub place: String,
     /// Whether the place passed its test, and what it is capable of.
     pub proven: Option<Proven>,
+    /// Whether it was ever found to hold this repository.
+    pub was_used: bool,
     /// Whether all objects it has are in the ledger.
     pub is_listed: bool,
     /// Whether the objects come from a listing: what relies on what is not there is not known then.
@@ -36,6 +43,19 @@ pub struct Notes {
     pub last: Option<Memory>,
     /// When an attempt last succeeded, or a comparison found nothing wrong.
     pub reached: Option<UnixNanos>,
+    /// How its retention stands.
+    pub tended: Tended,
+}
+
+/// When the mirror's policy was last applied. Decides when to look again, never what goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tended {
+    pub at: Option<UnixNanos>,
+    /// How many snapshots stayed.
+    pub kept: u64,
+    /// Something there is condemned and waits for the next prune.
+    pub is_unfinished: bool,
 }
 
 /// Capabilities, as they are kept.
@@ -64,6 +84,8 @@ pub struct Ledger {
     mirror: String,
     pub notes: Notes,
     objects: BTreeMap<ObjectName, Receipt>,
+    /// What was removed there on purpose, by what the mirror itself says.
+    removed: HashSet<ObjectName>,
     /// Where the next line goes.
     end: u64,
 }
@@ -80,6 +102,7 @@ impl Ledger {
             mirror: mirror.to_owned(),
             notes: Notes { place: place.to_owned(), ..Notes::default() },
             objects: BTreeMap::new(),
+            removed: HashSet::new(),
             end: 0,
         };
         let notes = file::read(&*ledger.disk, &ledger.dir, &ledger.notes_file(), NOTES_BYTES_MAX);
@@ -117,6 +140,11 @@ impl Ledger {
         self.has(&ObjectName::Snapshot(snapshot))
     }
 
+    /// Whether the object was removed from the mirror on purpose, and is not to be sent again.
+    pub fn was_removed(&self, name: &ObjectName) -> bool {
+        self.removed.contains(name)
+    }
+
     /// All objects that the mirror is known to have.
     pub const fn objects(&self) -> &BTreeMap<ObjectName, Receipt> {
         &self.objects
@@ -152,7 +180,13 @@ impl Ledger {
     }
 
     /// Takes these objects, from a listing, for all that is there. What is known of them stays.
-    pub fn replace(&mut self, listed: Vec<(ObjectName, u64)>) -> io::Result<()> {
+    pub fn replace(
+        &mut self,
+        listed: Vec<(ObjectName, u64)>,
+        removed: HashSet<ObjectName>,
+    ) -> io::Result<()> {
+        self.removed = removed;
+        self.notes.was_used = true;
         let mut known = std::mem::take(&mut self.objects);
         for (name, bytes) in listed {
             let receipt = known.remove(&name).filter(|receipt| receipt.bytes == bytes);
@@ -180,9 +214,11 @@ impl Ledger {
     /// Forgets what is there.
     pub fn start_anew(&mut self) -> io::Result<()> {
         self.objects.clear();
+        self.removed.clear();
         self.notes.is_listed = false;
         self.notes.is_doubted = false;
         self.notes.proven = None;
+        self.notes.was_used = false;
         self.write_lines()?;
         self.save_notes()
     }
@@ -199,6 +235,12 @@ impl Ledger {
     /// Keeps that the mirror was compared and is as it should be; durable on return.
     pub fn reach(&mut self, at: UnixNanos) -> io::Result<()> {
         self.notes.reached = Some(at);
+        self.save_notes()
+    }
+
+    /// Keeps how the mirror's retention stands; durable on return.
+    pub fn set_tended(&mut self, tended: Tended) -> io::Result<()> {
+        self.notes.tended = tended;
         self.save_notes()
     }
 
@@ -232,6 +274,7 @@ impl Ledger {
                         let _ = self.objects.remove(&name);
                     }
                 }
+                Some(("!", object)) => self.removed.extend(parse_name(object)),
                 _ => {}
             }
         }
@@ -242,6 +285,7 @@ impl Ledger {
         for (name, Receipt { remote_id, bytes }) in &self.objects {
             text.push_str(&format!("+{name}\t{bytes}\t{remote_id}\n"));
         }
+        self.removed.iter().for_each(|name| text.push_str(&format!("!{name}\n")));
         self.end = text.len() as u64;
         let name = lines_file(&self.mirror);
         file::replace(&*self.disk, &self.dir, &name, text.as_bytes(), 0o600)

@@ -7,20 +7,24 @@
 
 mod copy;
 mod identity;
+mod keep;
 mod ledger;
 mod places;
 mod plan;
 mod push;
 mod reconcile;
+mod tend;
 
 use std::sync::Arc;
 
 pub use copy::Sent;
 pub use identity::{Holds, holds};
-pub use ledger::{Ledger, Memory, Notes};
-pub use places::{SnapshotPlaces, Waiting, places};
+pub use keep::Keep;
+pub use ledger::{Ledger, Memory, Notes, Tended};
+pub use places::{Outlook, Presence, Waiting};
 pub use push::{Pushed, push};
 pub use reconcile::{Finding, Mend, Reconciled, reconcile};
+pub use tend::{Need, Upkeep, is_due, outlook, tend};
 
 use crate::{
     backend::{self, Backend},
@@ -33,6 +37,8 @@ use crate::{
 pub struct Target {
     pub name: String,
     pub backend: Arc<dyn Backend>,
+    /// How long snapshots stay there; everything is sent and stays without it.
+    pub keep: Option<Keep>,
 }
 
 /// Why a mirror is not what it should be.
@@ -51,6 +57,9 @@ pub enum Error {
     Taken { name: String },
     #[error("another run is sending to the mirror {name}: {holder}")]
     Busy { name: String, holder: String },
+    /// More than half of what stayed there the last time would go at once.
+    #[error("the policy of {name} would let {going} of {of} snapshots there go")]
+    TooMany { name: String, going: usize, of: usize },
     /// The mirror does not show this snapshot.
     #[error("the mirror {name} has no snapshot {id}")]
     NotThere { name: String, id: String },

@@ -1,23 +1,32 @@
-//! Where each snapshot is complete: here, on which mirrors, and what still waits.
+//! Where each snapshot is, by what is known of the mirrors; nothing is asked of them.
 
 use crate::{
     id::SnapshotId,
     ops::{
         self,
         mirror::{
-            Ledger,
+            Keep, Ledger,
+            keep::Wanted,
             plan::{Scope, plan},
         },
     },
-    repo::{Repository, Snapshot},
+    repo::{Repository, history::History},
 };
 
-/// Where one snapshot is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotPlaces {
-    pub id: SnapshotId,
-    /// For each mirror in turn: whether it shows the snapshot.
-    pub on: Vec<bool>,
+/// How a snapshot stands with one mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    There,
+    /// It is to go there.
+    Waiting,
+    /// The mirror keeps others.
+    NotKept,
+}
+
+/// What is known of one mirror, and what it is to have.
+pub struct Outlook<'a> {
+    ledger: &'a Ledger,
+    wanted: Wanted,
 }
 
 /// What a mirror still lacks.
@@ -27,24 +36,32 @@ pub struct Waiting {
     pub bytes: u64,
 }
 
-/// Says for each snapshot which of the mirrors show it.
-pub fn places(snapshots: &[Snapshot], ledgers: &[&Ledger]) -> Vec<SnapshotPlaces> {
-    let of = |snapshot: &Snapshot| SnapshotPlaces {
-        id: snapshot.id,
-        on: ledgers.iter().map(|ledger| ledger.shows(snapshot.id)).collect(),
-    };
-    snapshots.iter().map(of).collect()
-}
-
-impl Waiting {
-    /// Finds out what a mirror lacks, by what is known of it; nothing is asked of it.
-    pub fn of(
+impl<'a> Outlook<'a> {
+    pub fn new(
         repo: &Repository,
-        ledger: &Ledger,
-        snapshots: &[Snapshot],
-    ) -> Result<Self, ops::Error> {
-        let plan = plan(repo, ledger, (snapshots.iter().collect(), Scope::New))?;
+        ledger: &'a Ledger,
+        (keep, history): (Option<&Keep>, &History),
+    ) -> Self {
+        Self { ledger, wanted: Wanted::by(keep, history, repo.environment().clock.now()) }
+    }
+
+    /// How it stands with this snapshot.
+    pub fn of(&self, snapshot: SnapshotId) -> Presence {
+        let name = crate::backend::ObjectName::Snapshot(snapshot);
+        match self.ledger.shows(snapshot) {
+            true => Presence::There,
+            false if self.wanted.has(snapshot) && !self.ledger.was_removed(&name) => {
+                Presence::Waiting
+            }
+            false => Presence::NotKept,
+        }
+    }
+
+    /// What the mirror lacks. Costs a walk over what the snapshots reach that it has not.
+    pub fn waiting(&self, repo: &Repository, history: &History) -> Result<Waiting, ops::Error> {
+        let snapshots = history.shown().collect();
+        let plan = plan(repo, self.ledger, (snapshots, &self.wanted, Scope::New))?;
         let snapshots = plan.snapshots() + plan.damaged.len();
-        Ok(Self { snapshots: snapshots as u64, bytes: plan.bytes() })
+        Ok(Waiting { snapshots: snapshots as u64, bytes: plan.bytes() })
     }
 }

@@ -4,22 +4,24 @@
 //! last the records. Every object is verified before what relies on it goes up, so whatever cuts
 //! this short, what a mirror shows can be restored.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, path::PathBuf, time::Duration};
 
 use crate::{
-    backend::{Folder, ObjectName},
+    backend::{Folder, ObjectName, name::Copy},
     id::{PackId, SnapshotId},
     ops::{
         self,
         event::{Event, Meter, Observer, Phase},
+        keys,
         mirror::{
             Error, Ledger, Sent, Target,
             copy::{Copier, names_of, not_noted},
             identity::{Holds, holds},
+            keep::Wanted,
             plan::{Batch, Plan, Scope, plan},
         },
     },
-    repo::{Repository, Taken},
+    repo::{Lock, Repository, Taken},
 };
 
 /// What a push did.
@@ -52,14 +54,7 @@ pub fn push(
     ledger: &mut Ledger,
     observer: &dyn Observer,
 ) -> Result<Pushed, ops::Error> {
-    let file = format!("mirror-{}.lock", target.name);
-    let holder = format!("process {}", std::process::id());
-    let _lock = match repo.lock_as(&file, &holder, Duration::ZERO)? {
-        Taken::Lock(lock) => lock,
-        Taken::HeldBy(holder) => {
-            return Err(Error::Busy { name: target.name.clone(), holder }.into());
-        }
-    };
+    let _lock = lock(repo, target)?;
     observer.observe(&Event::Phase { phase: Phase::Open, item: target.name.clone() });
     let mut pushed = Pushed::default();
     for _ in 0..ATTEMPTS_MAX {
@@ -72,6 +67,21 @@ pub fn push(
     Err(Error::BeingPruned { place: target.backend.place() }.into())
 }
 
+/// Keeps other processes of this machine from working on the mirror until it is dropped.
+pub fn lock(repo: &Repository, target: &Target) -> Result<Lock, ops::Error> {
+    let file = format!("mirror-{}.lock", target.name);
+    let holder = format!("process {}", std::process::id());
+    match repo.lock_as(&file, &holder, Duration::ZERO)? {
+        Taken::Lock(lock) => Ok(lock),
+        Taken::HeldBy(holder) => Err(Error::Busy { name: target.name.clone(), holder }.into()),
+    }
+}
+
+/// Where the state of a mirror lies that is opened as a repository.
+pub fn state_root(repo: &Repository, target: &Target) -> PathBuf {
+    repo.environment().state_root.join(format!("mirror-{}", target.name))
+}
+
 /// Sends what the mirror lacks, by what is known of it. Afterwards the ledger says whether that was
 /// true.
 fn attempt(
@@ -81,8 +91,7 @@ fn attempt(
     observer: &dyn Observer,
 ) -> Result<Pushed, ops::Error> {
     let scope = prepare(repo, target, ledger)?;
-    let snapshots = repo.snapshots()?.snapshots;
-    let plan = plan(repo, ledger, (snapshots.iter().collect(), scope))?;
+    let plan = planned(repo, target, ledger, scope)?;
     for (snapshot, why) in &plan.damaged {
         let item = snapshot.to_string()[..8].to_owned();
         let message = format!("damaged here, so it is not sent: {why}");
@@ -101,6 +110,25 @@ fn attempt(
     Ok(pushed)
 }
 
+/// Plans what goes up; what lies only in packs that were removed there gets packs of its own first.
+fn planned(
+    repo: &Repository,
+    target: &Target,
+    ledger: &Ledger,
+    scope: Scope,
+) -> Result<Plan, ops::Error> {
+    let history = repo.history()?;
+    let now = repo.environment().clock.now();
+    let wanted = Wanted::by(target.keep.as_ref(), &history, now);
+    let look = || plan(repo, ledger, (history.shown().collect(), &wanted, scope));
+    let first = look()?;
+    if first.removed.is_empty() {
+        return Ok(first);
+    }
+    repo.store_again(&first.removed.into_iter().collect::<Vec<_>>())?;
+    look()
+}
+
 /// Makes sure whose repository is there, and that what is known of it is true. Returns what is to
 /// be looked into.
 fn prepare(repo: &Repository, target: &Target, ledger: &mut Ledger) -> Result<Scope, ops::Error> {
@@ -111,10 +139,12 @@ fn prepare(repo: &Repository, target: &Target, ledger: &mut Ledger) -> Result<Sc
             noted(ledger.start_anew())?;
             let found = target.backend.prove()?;
             noted(ledger.set_proven(found))?;
-            noted(ledger.replace(Vec::new()))?;
+            noted(ledger.replace(Vec::new(), HashSet::new()))?;
         }
         Holds::ThisRepository if !ledger.notes.is_listed => {
-            noted(ledger.replace(listed(target)?))?;
+            let listed = listed(target)?;
+            let removed = repo.removed_in(&*target.backend)?;
+            noted(ledger.replace(listed, removed))?;
         }
         Holds::ThisRepository => {}
     }
@@ -139,7 +169,9 @@ fn carry_out(
     let meter = Meter::new(observer, &*clock).with_totals(plan.bytes(), 0);
     let copier = Copier::new(repo, target, ledger, &meter);
     let here = &*repo.environment().backend;
-    copier.send_all(&names_of(here, &[Folder::Descriptor, Folder::Keys])?)?;
+    let keys = names_of(here, &[Folder::Descriptor, Folder::Keys])?;
+    copier.send_all(&keys)?;
+    shut_out(repo, target, &copier, &keys)?;
     copier.send_all(&names_of(here, &[Folder::Pinned])?)?;
     let mut pushed = Pushed { damaged: plan.damaged, ..Pushed::default() };
     for batch in &plan.batches {
@@ -151,6 +183,24 @@ fn carry_out(
     }
     pushed.sent = copier.sent();
     Ok(pushed)
+}
+
+/// Removes keys there that somebody removed here, now that the others are there.
+fn shut_out(
+    repo: &Repository,
+    target: &Target,
+    copier: &Copier<'_>,
+    keys: &[ObjectName],
+) -> Result<(), ops::Error> {
+    for id in keys::removed(repo) {
+        for name in Copy::BOTH.map(|copy| ObjectName::Slot { id, copy }) {
+            if copier.ledger().has(&name) && !keys.contains(&name) {
+                target.backend.delete(&name)?;
+                copier.note(|ledger| ledger.drop_object(&name))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether the index objects there are others than those that we know of: another machine sent
@@ -168,7 +218,8 @@ fn send(repo: &Repository, copier: &Copier<'_>, batch: &Batch) -> Result<(), ops
     let packs: Vec<_> = batch.packs.iter().map(|(pack, _)| ObjectName::Pack(*pack)).collect();
     copier.send_all(&packs)?;
     let catalogue = repo.catalogue()?;
-    let index: Vec<_> = catalogue.live().iter().map(|head| head.name.clone()).collect();
+    let mut index: Vec<_> = catalogue.live().iter().map(|head| head.name.clone()).collect();
+    index.retain(|name| !copier.ledger().was_removed(name));
     copier.send_all(&index)?;
     let records: Vec<_> = batch.snapshots.iter().copied().map(ObjectName::Snapshot).collect();
     copier.send_all(&records)
@@ -183,7 +234,11 @@ fn withdraw_condemned(
     batches: &[Batch],
 ) -> Result<(), ops::Error> {
     let condemned = repo.condemned_in(&*target.backend)?;
-    let relied_on = |pack: &PackId| copier.ledger().has(&ObjectName::Pack(*pack));
+    // What was known to be condemned when this was planned, nothing that was sent relies on.
+    let relied_on = |pack: &PackId| {
+        let (name, ledger) = (ObjectName::Pack(*pack), copier.ledger());
+        ledger.has(&name) && !ledger.was_removed(&name)
+    };
     let condemned: HashSet<_> = condemned.into_iter().filter(relied_on).collect();
     if condemned.is_empty() {
         return Ok(());

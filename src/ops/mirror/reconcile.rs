@@ -76,7 +76,8 @@ pub fn reconcile(
     compare(repo, ledger, &there, &mut found)?;
     if mend == Mend::Differences {
         let whole = heal(repo, target, there, &mut found)?;
-        ledger.replace(whole).map_err(|source| not_noted(repo, source))?;
+        let removed = repo.removed_in(&*target.backend)?;
+        ledger.replace(whole, removed).map_err(|source| not_noted(repo, source))?;
     }
     if found.findings.is_empty() {
         let now = repo.environment().clock.now();

@@ -219,6 +219,20 @@ impl Policies {
     }
 }
 
+impl Policies {
+    /// What a mirror keeps unless it is told otherwise: days of databases, the newest files, and
+    /// months of everything.
+    pub fn of_a_mirror() -> Self {
+        let (daily, monthly) = (Some(10), Some(12));
+        Self {
+            database: Policy { daily, ..Policy::default() },
+            files: Policy { last: Some(2), ..Policy::default() },
+            complete: Policy { monthly, ..Policy::default() },
+            complete_alone: Policy { daily, monthly, ..Policy::default() },
+        }
+    }
+}
+
 impl Default for Policies {
     /// What suits a shop: two days of hours, a week of days, a month of weeks, a year of months.
     fn default() -> Self {

@@ -178,7 +178,7 @@ impl<'a> Loader<'a> {
 
     pub(super) fn known_index(&self) -> KnownIndex<'_> {
         let is_unsure = has_index_object(&self.report.damaged);
-        KnownIndex { live: &self.live, listed: &self.listed, is_unsure }
+        KnownIndex { packs: &self.packs, live: &self.live, listed: &self.listed, is_unsure }
     }
 
     fn keep_tail(&mut self, contents: Contents) {

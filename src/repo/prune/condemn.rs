@@ -111,6 +111,11 @@ pub fn carry_out(
     Ok(deletion.deleted)
 }
 
+/// Condemns what a later prune takes away; durable on return.
+pub fn leave_word(repo: &Repository, survey: &Survey, wanted: &Condemnation) -> Result<(), Error> {
+    publish(repo, survey, wanted).map(drop)
+}
+
 fn publish(
     repo: &Repository,
     survey: &Survey,

@@ -15,6 +15,7 @@ use crate::{
         object,
         prune::{
             Report, condemn, explain,
+            ripe::Ripeness,
             roots::{Roots, Trash},
         },
         tombstones::{self, Condemned},
@@ -45,20 +46,24 @@ struct Fold<'a> {
 /// markers of snapshots that are gone.
 ///
 /// Writes nothing when there is nothing to fold or to take away.
-pub fn fold(repo: &Repository, trash: &Trash, report: &mut Report) -> Result<(), Error> {
+pub fn fold(
+    repo: &Repository,
+    (trash, ripeness): (&Trash, &Ripeness),
+    report: &mut Report,
+) -> Result<(), Error> {
     for _ in 1..FOLDS_MAX {
-        match fold_once(repo, report) {
+        match fold_once(repo, ripeness, report) {
             // Another prune folds, too.
             Err(error) if tombstones::is_index_object_gone(&error) => {}
             other => return other.and_then(|()| remove_spent_markers(repo, trash)),
         }
     }
-    fold_once(repo, report)?;
+    fold_once(repo, ripeness, report)?;
     remove_spent_markers(repo, trash)
 }
 
-fn fold_once(repo: &Repository, report: &mut Report) -> Result<(), Error> {
-    let fold = Fold::look(repo)?;
+fn fold_once(repo: &Repository, ripeness: &Ripeness, report: &mut Report) -> Result<(), Error> {
+    let fold = Fold::look(repo, ripeness)?;
     if fold.is_due(report) {
         fold.publish()?;
     }
@@ -66,7 +71,7 @@ fn fold_once(repo: &Repository, report: &mut Report) -> Result<(), Error> {
 }
 
 impl<'a> Fold<'a> {
-    fn look(repo: &'a Repository) -> Result<Self, Error> {
+    fn look(repo: &'a Repository, ripeness: &Ripeness) -> Result<Self, Error> {
         let backend = repo.env.backend.as_ref();
         let catalogue = Catalogue::load(&repo.env, &repo.state, &repo.keys)?;
         let condemned =
@@ -83,6 +88,7 @@ impl<'a> Fold<'a> {
         let packs: HashSet<PackId> = listed_packs(repo)?;
         let is_spent = |(_, tombstone): &(&ObjectId, &Tombstone)| {
             !tombstone.is_horizon()
+                && ripeness.is_ripe(tombstone.created)
                 && tombstone.index_objects.is_empty()
                 && !tombstone.packs.iter().any(|pack| packs.contains(pack))
                 && !tombstone.snapshots.iter().any(|id| records.contains(id))

@@ -78,7 +78,7 @@ impl<'a> Marker<'a> {
     /// Begins a walk that has seen nothing.
     pub fn new(repo: &'a Repository, fetch: &'a dyn Fetch, condemned: &Condemned) -> Self {
         let fetch = Noting { inner: fetch, missing: AtomicUsize::new(0), failed: false.into() };
-        Self { repo, fetch, doomed: condemned.snapshots() }
+        Self { repo, fetch, doomed: condemned.going() }
     }
 
     /// Calls `mark` with every chunk that the roots reach; it says whether any pack holds it.

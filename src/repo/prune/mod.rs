@@ -20,6 +20,7 @@ mod occurrences;
 mod plan;
 mod recheck;
 mod rewrite;
+mod ripe;
 pub mod roots;
 mod survey;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use condemn::Condemnation;
 pub use explain::explain_removal;
 use plan::Effort;
 pub use plan::Plan;
+use ripe::Ripeness;
 use roots::Trash;
 use survey::Survey;
 
@@ -131,6 +133,8 @@ pub struct Outlook {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     pub outlook: Outlook,
+    /// Packs that were condemned and go with a later prune: the place's listings lag.
+    pub packs_condemned: u64,
     pub packs_deleted: u64,
     pub bytes_deleted: u64,
     pub packs_rewritten: u64,
@@ -204,12 +208,16 @@ fn work(
     let mut packs = [plan.delete, rewritten.packs].concat();
     packs.sort_unstable();
     let wanted = Condemnation { packs, snapshots: survey.roots.expired.clone() };
+    let ripeness = Ripeness::of(repo)?;
+    let (wanted, later) = ripeness.part(wanted, &survey);
+    report.packs_condemned = later.packs.len() as u64;
+    condemn::leave_word(repo, &survey, &later)?;
     observe(PruneEvent::Step { step: PruneStep::Delete, bytes: wanted.bytes(&survey) });
     let deleted = condemn::carry_out(repo, &mut survey, wanted, &trash, observe)?;
     (report.packs_deleted, report.bytes_deleted) = (deleted.packs, deleted.bytes);
     (report.snapshots_removed, report.rescinded) = (deleted.snapshots, deleted.rescinded);
     drop(survey);
-    fold::fold(repo, &trash, &mut report)?;
+    fold::fold(repo, (&trash, &ripeness), &mut report)?;
     parity::tidy(repo)?;
     Ok(report)
 }

@@ -144,6 +144,25 @@ fn a_permission_that_ended_costs_a_sign_in_and_nothing_else() {
 }
 
 #[test]
+fn a_full_account_keeps_the_backup_here_and_is_told() {
+    let scene = Scene::open();
+    done(&scene.add());
+    done(&scene.log_in("drive", "state"));
+    done(&scene.shop.back_up(&[]));
+    scene.fake.turn(|knobs| knobs.quota_bytes = Some(1));
+    scene.shop.sell(9);
+
+    let full = scene.shop.back_up(&["--json"]);
+
+    assert_eq!(full.code, Some(3), "{}", full.err);
+    let mirror = &full.summary()["mirrors"][0];
+    assert_eq!((&mirror["state"], &mirror["code"]), (&"waiting".into(), &"SP0403".into()));
+    assert!(full.out.contains("keep fewer snapshots there"), "{}", full.out);
+    scene.fake.turn(|knobs| knobs.quota_bytes = None);
+    done(&scene.shop.run(["mirror", "sync"]));
+}
+
+#[test]
 fn a_client_of_another_project_is_refused_and_the_sign_in_before_is_kept() {
     let scene = Scene::open();
     done(&scene.add());

@@ -17,7 +17,7 @@ use crate::{
         text,
     },
     config::{Config, Mirror},
-    ops::mirror::{self, Ledger, Mend, Reconciled, Waiting, places},
+    ops::mirror::{self, Ledger, Mend, Outlook, Presence, Reconciled, Waiting},
     repo::{Repository, Snapshot},
 };
 
@@ -26,6 +26,8 @@ struct Standing<'a> {
     mirror: &'a Mirror,
     ledger: Ledger,
     waiting: Waiting,
+    /// Of each snapshot in turn.
+    presence: Vec<Presence>,
     compared: Option<Reconciled>,
 }
 
@@ -43,23 +45,31 @@ pub fn run(context: &Context, args: &MirrorStatusArgs) -> Result<Done, Error> {
         Some(name) => vec![mirrors::named(&config, name)?],
         None => mirrors::mirrors(&config).collect(),
     };
-    let (snapshots, standings) = brief(context, |observer| {
+    let (history, standings) = brief(context, |observer| {
         let repository = context.open(&config, observer)?;
-        let snapshots = repository.snapshots()?.snapshots;
+        let history = repository.history()?;
         let standings = chosen
             .into_iter()
             .map(|mirror| {
                 let mut ledger = mirrors::ledger(&repository, mirror)?;
                 let compared = match args.verify {
-                    true => Some(compare(context, &repository, (mirror, &mut ledger), observer)?),
+                    true => {
+                        let place = (&config, &repository);
+                        Some(compare(context, place, (mirror, &mut ledger), observer)?)
+                    }
                     false => None,
                 };
-                let waiting = Waiting::of(&repository, &ledger, &snapshots)?;
-                Ok(Standing { mirror, ledger, waiting, compared })
+                let keep = mirror.keep(&config.zone);
+                let outlook = Outlook::new(&repository, &ledger, (keep.as_ref(), &history));
+                let waiting = outlook.waiting(&repository, &history)?;
+                let presence =
+                    history.shown().map(|snapshot| outlook.of(snapshot.id)).collect::<Vec<_>>();
+                Ok(Standing { mirror, ledger, waiting, presence, compared })
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        Ok((snapshots, standings))
+        Ok((history, standings))
     })?;
+    let snapshots: Vec<&Snapshot> = history.shown().collect();
     context.output.object("stillpoint.mirror-status/1", wire(&config, &snapshots, &standings));
     for standing in &standings {
         tell(context, &config, standing);
@@ -74,21 +84,31 @@ pub fn run(context: &Context, args: &MirrorStatusArgs) -> Result<Done, Error> {
 
 fn compare(
     context: &Context,
-    repository: &Repository,
+    (config, repository): (&Config, &Repository),
     (mirror, ledger): (&Mirror, &mut Ledger),
     observer: &dyn crate::ops::event::Observer,
 ) -> Result<Reconciled, Error> {
-    let target = mirrors::target(context, repository, mirror, ledger)?;
+    let target = mirrors::target(context, (config, repository), mirror, ledger)?;
     let found = mirror::reconcile(repository, &target, ledger, (Mend::Report, observer))?;
     context.output.hide_progress();
     mirrors::tell_reconciled(context, mirror, &found);
     Ok(found)
 }
 
-fn wire(config: &Config, snapshots: &[Snapshot], standings: &[Standing<'_>]) -> serde_json::Value {
+/// The mirrors that stand like this with the snapshot of this number.
+fn names<'a>(
+    standings: &'a [Standing<'_>],
+    at: usize,
+    presence: Presence,
+) -> impl Iterator<Item = &'a str> {
+    let are_so = standings.iter().filter(move |standing| standing.presence[at] == presence);
+    are_so.map(|standing| standing.mirror.name.as_str())
+}
+
+fn wire(config: &Config, snapshots: &[&Snapshot], standings: &[Standing<'_>]) -> serde_json::Value {
     let mirrors: Vec<_> = standings
         .iter()
-        .map(|Standing { mirror, ledger, waiting, compared }| {
+        .map(|Standing { mirror, ledger, waiting, compared, .. }| {
             let last = ledger.notes.last.as_ref();
             json!({
                 "name": mirror.name,
@@ -109,21 +129,16 @@ fn wire(config: &Config, snapshots: &[Snapshot], standings: &[Standing<'_>]) -> 
             })
         })
         .collect();
-    let ledgers: Vec<_> = standings.iter().map(|standing| &standing.ledger).collect();
-    let names = || standings.iter().map(|standing| standing.mirror.name.clone());
     let snapshots: Vec<_> = snapshots
         .iter()
-        .zip(places(snapshots, &ledgers))
-        .map(|(snapshot, places)| {
-            let of = |is_there| {
-                let chosen = names().zip(&places.on).filter(move |(_, on)| **on == is_there);
-                chosen.map(|(name, _)| name)
-            };
+        .enumerate()
+        .map(|(at, snapshot)| {
+            let there = names(standings, at, Presence::There).map(str::to_owned);
             SnapshotWire {
                 id: snapshot.id.to_string(),
                 time: text::rfc3339(snapshot.record.created, &config.zone),
-                places: ["here".to_owned()].into_iter().chain(of(true)).collect(),
-                waiting_for: of(false).collect(),
+                places: ["here".to_owned()].into_iter().chain(there).collect(),
+                waiting_for: names(standings, at, Presence::Waiting).map(str::to_owned).collect(),
             }
         })
         .collect();
@@ -153,29 +168,24 @@ fn tell(context: &Context, config: &Config, standing: &Standing<'_>) {
 }
 
 /// The newest snapshots and where they are.
-fn show(context: &Context, config: &Config, snapshots: &[Snapshot], standings: &[Standing<'_>]) {
+fn show(context: &Context, config: &Config, snapshots: &[&Snapshot], standings: &[Standing<'_>]) {
     if standings.is_empty() || snapshots.is_empty() {
         return;
     }
-    let ledgers: Vec<_> = standings.iter().map(|standing| &standing.ledger).collect();
-    let digits = id_digits(snapshots);
+    let digits = id_digits(snapshots.iter().copied());
     let mut table = Table::new([
         Column::left("ID"),
         Column::left("TAKEN"),
         Column::left("PLACES").when_narrow(Narrow::Cut),
         Column::left("WAITING FOR").when_narrow(Narrow::Drop(1)),
     ]);
-    let all = snapshots.iter().zip(places(snapshots, &ledgers));
-    for (snapshot, places) in all.rev().take(SHOWN_MAX) {
-        let names = |is_there: bool| {
-            let of = standings.iter().zip(&places.on).filter(move |(_, on)| **on == is_there);
-            of.map(|(standing, _)| standing.mirror.name.as_str()).collect::<Vec<_>>()
-        };
+    for (at, snapshot) in snapshots.iter().enumerate().rev().take(SHOWN_MAX) {
+        let there = names(standings, at, Presence::There);
         table.row(vec![
             snapshot.id.to_string()[..digits].to_owned(),
             text::moment(snapshot.record.created, context.now(), &config.zone),
-            ["here"].into_iter().chain(names(true)).collect::<Vec<_>>().join(" "),
-            names(false).join(" "),
+            ["here"].into_iter().chain(there).collect::<Vec<_>>().join(" "),
+            names(standings, at, Presence::Waiting).collect::<Vec<_>>().join(" "),
         ]);
     }
     context.output.table(&table, "");

@@ -28,6 +28,10 @@ pub fn entry(error: &Error) -> Entry {
         Error::Busy { .. } => Entry::new("SP0425", ExitCode::InUse)
             .effect("the other run sends what is here")
             .command("look at what runs", "stillpoint runs"),
+        Error::TooMany { name, .. } => Entry::new("SP0428", ExitCode::Failed)
+            .effect("nothing went there; new snapshots are sent as before")
+            .command("see what would go", format!("stillpoint mirror prune {name} --dry-run"))
+            .command("if it is right", format!("stillpoint mirror prune {name} --allow-most")),
         Error::NotThere { name, .. } => Entry::new("SP0426", ExitCode::Usage)
             .effect(NOTHING_CHANGED)
             .command("see what is there", format!("stillpoint mirror status {name}")),
