@@ -85,9 +85,9 @@ impl<'a> Marker<'a> {
     ///
     /// # Errors
     /// [`Error::Refused`] if a committed record misses anything. A pending one may: its run, or the
-    /// next one of its writer, sees what was condemned and withdraws it. So may one of which a check
-    /// of this machine told the loss, if only content is lost: nothing hangs on that, and what is
-    /// left of the snapshot stays.
+    /// next one of its writer, sees what was condemned and withdraws it. So may one of which a
+    /// check of this machine told the loss, if only content is lost: nothing hangs on that, and
+    /// what is left of the snapshot stays.
     pub fn walk(
         &mut self,
         roots: &Roots,
