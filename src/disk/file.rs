@@ -6,7 +6,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
+    fs::{File, TryLockError},
     io,
 };
 
@@ -15,6 +15,9 @@ use crate::{
     clock::{Entropy, SystemEntropy},
     limits::MIB,
 };
+
+/// How often a file is made anew because another process took it for an abandoned one.
+const CREATIONS_MAX: usize = 8;
 
 /// What the names of unfinished files begin with; every reader ignores them.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
@@ -90,7 +93,11 @@ pub fn read<D: Disk + ?Sized>(
 pub fn remove_stale<D: Disk + ?Sized>(disk: &D, at: &Dir) -> io::Result<usize> {
     let mut removed = 0;
     for name in disk.list(at)? {
-        if is_temporary(&name) && is_abandoned(disk, at, &name)? {
+        if !is_temporary(&name) {
+            continue;
+        }
+        // Held until the file is gone: whoever is just making it finds out.
+        if let Some(_abandoned) = lock_abandoned(disk, at, &name)? {
             absent_is_success(disk.remove_file(at, &name))?;
             removed += 1;
         }
@@ -103,12 +110,12 @@ pub fn is_temporary(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes())
 }
 
-fn is_abandoned<D: Disk + ?Sized>(disk: &D, at: &Dir, name: &OsStr) -> io::Result<bool> {
+fn lock_abandoned<D: Disk + ?Sized>(disk: &D, at: &Dir, name: &OsStr) -> io::Result<Option<File>> {
     match disk.open(at, name) {
-        Ok(file) => Ok(file.try_lock().is_ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(file) => Ok(file.try_lock().is_ok().then_some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         // A folder or a link under such a name is not ours.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -186,14 +193,34 @@ struct Temporary {
 
 impl Temporary {
     fn create<D: Disk + ?Sized>(disk: &D, at: &Dir) -> io::Result<Self> {
-        let mut random = [0; 8];
-        SystemEntropy.fill(&mut random);
-        let name = format!("{TEMPORARY_PREFIX}{:016x}", u64::from_le_bytes(random));
-        let name = OsString::from(name);
-        let file = disk.create_new(at, &name, 0o600)?;
-        // Where files cannot be locked nobody can take the lock for free either: nothing is stale.
-        let _ = file.try_lock();
-        Ok(Self { name, file })
+        for _ in 0..CREATIONS_MAX {
+            let mut random = [0; 8];
+            SystemEntropy.fill(&mut random);
+            let name = format!("{TEMPORARY_PREFIX}{:016x}", u64::from_le_bytes(random));
+            let name = OsString::from(name);
+            let file = disk.create_new(at, &name, 0o600)?;
+            let temporary = Self { name, file };
+            match temporary.is_ours(disk) {
+                Ok(true) => return Ok(temporary),
+                // Before we had the lock, somebody took it for what a dead process left.
+                Ok(false) => {}
+                Err(error) => {
+                    temporary.discard(disk, at);
+                    return Err(error);
+                }
+            }
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// Locks the file. Whoever holds its lock is removing it, or has removed it.
+    fn is_ours<D: Disk + ?Sized>(&self, disk: &D) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(disk.stat_file(&self.file)?.links > 0),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            // Where files cannot be locked nobody takes the lock for free either.
+            Err(TryLockError::Error(_)) => Ok(true),
+        }
     }
 
     /// Renames over whatever has the name.

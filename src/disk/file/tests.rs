@@ -90,3 +90,23 @@ fn only_abandoned_files_are_stale() {
     left.sort();
     assert_eq!(left, [alive.name, name().to_owned()]);
 }
+
+#[test]
+fn who_removes_stale_files_takes_none_from_those_who_are_writing() {
+    let (_folder, at) = scratch();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let written = std::thread::scope(|scope| {
+        let _sweeper = scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = remove_stale(&RealDisk, &at).unwrap();
+            }
+        });
+        let written: io::Result<Vec<()>> =
+            (0..3_000).map(|_| replace(&RealDisk, &at, name(), b"new", 0o600)).collect();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        written
+    });
+
+    assert!(written.is_ok(), "{written:?}");
+    assert_eq!(RealDisk.list(&at).unwrap(), [NAME]);
+}
