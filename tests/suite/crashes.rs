@@ -14,7 +14,7 @@ const MORE_CALLS: u64 = 4;
 /// Every so many-th death is followed by a check of every chunk.
 const CHECK_EVERY: usize = 8;
 /// Pairs of deaths tried for each work.
-const PAIRS: usize = 10;
+const PAIRS: usize = 60;
 
 #[test]
 fn a_kill_at_any_durable_step_loses_nothing() {

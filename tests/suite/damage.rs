@@ -14,7 +14,10 @@ use stillpoint::{
     },
 };
 
-use crate::shop::{self, Content, KEY, Shop, open};
+use crate::{
+    harness::in_parallel,
+    shop::{self, Content, KEY, Shop, open},
+};
 
 /// A repository with three snapshots, and what each must restore to.
 pub struct Scene {
@@ -75,6 +78,10 @@ fn every_flipped_bit_of_every_object_is_noticed() {
     assert!(flips > 100_000, "{flips}");
 }
 
+/// Places of an object that are harmed one by one, and the length of the piece there.
+const PLACES: usize = 16;
+const PIECE_BYTES: usize = 16;
+
 /// What may befall an object.
 #[derive(Debug, Clone)]
 pub enum Damage {
@@ -82,6 +89,10 @@ pub enum Damage {
     Flip(usize),
     Truncate(usize),
     Zero,
+    /// Zeros from here on, as many as one write was long.
+    Unwritten(usize),
+    /// These two pieces, of one length, in each other's place.
+    Exchanged(usize, usize),
     Extend,
     ReplaceBy(ObjectName),
 }
@@ -100,6 +111,28 @@ impl Damage {
         all
     }
 
+    /// Pieces that were cut off, never written, or written to each other's place.
+    fn of_pieces(whole: &[u8]) -> Vec<Self> {
+        let places = (0..PLACES).map(|place| place * whole.len() / PLACES);
+        let mut all: Vec<Self> = places.clone().map(Self::Truncate).collect();
+        all.extend(places.clone().map(Self::Unwritten));
+        let pieces: Vec<usize> = places.filter(|at| at + PIECE_BYTES <= whole.len()).collect();
+        let pairs = pieces.windows(2).filter(|pair| pair[0] + PIECE_BYTES <= pair[1]);
+        all.extend(pairs.map(|pair| Self::Exchanged(pair[0], pair[1])));
+        // Zeros in the place of zeros are no damage.
+        all.retain(|damage| !damage.changes_nothing(whole));
+        all
+    }
+
+    fn changes_nothing(&self, whole: &[u8]) -> bool {
+        let piece = |at: usize| &whole[at..(at + PIECE_BYTES).min(whole.len())];
+        match self {
+            Self::Unwritten(from) => piece(*from).iter().all(|byte| *byte == 0),
+            Self::Exchanged(first, second) => piece(*first) == piece(*second),
+            _ => false,
+        }
+    }
+
     pub fn inflict(&self, backend: &MemoryBackend, name: &ObjectName) {
         let bytes = backend.get(name, u64::MAX).unwrap();
         let damaged = match self {
@@ -111,6 +144,19 @@ impl Damage {
                 flipped
             }
             Self::Zero => vec![0; bytes.len()],
+            Self::Unwritten(from) => {
+                let mut unwritten = bytes;
+                let end = (from + PIECE_BYTES).min(unwritten.len());
+                unwritten[*from..end].fill(0);
+                unwritten
+            }
+            Self::Exchanged(first, second) => {
+                let mut exchanged = bytes;
+                for at in 0..PIECE_BYTES {
+                    exchanged.swap(first + at, second + at);
+                }
+                exchanged
+            }
             Self::Extend => [bytes, vec![0; 7]].concat(),
             Self::ReplaceBy(other) => backend.get(other, u64::MAX).unwrap(),
         };
@@ -121,30 +167,32 @@ impl Damage {
 #[test]
 fn every_damaged_object_is_told_and_the_next_backup_heals() {
     let scene = Scene::new();
-    let mut cases = 0;
-
+    let mut cases = Vec::new();
     for name in scene.backend.names() {
-        let bytes = scene.backend.get(&name, u64::MAX).unwrap().len();
-        for damage in Damage::all(&scene.backend, &name, bytes) {
-            // With the state that was there before, and on a machine that never saw the repository.
-            for is_fresh in [false, true] {
-                let backend = scene.copied();
-                damage.inflict(&backend, &name);
-                let fresh = tempfile::tempdir_in(shop::scratch()).unwrap();
-                if !is_fresh {
-                    copy_folder(scene.state.path(), fresh.path());
-                }
-                // That a cache is gone harms nobody, and nobody can know that it was there.
-                let is_harmless =
-                    matches!((&damage, &name), (Damage::Delete, ObjectName::Index { .. }));
-                let case = format!("{damage:?} of {name}, fresh state: {is_fresh}");
-                survive(&scene, &backend, fresh.path(), (&case, is_harmless));
-                cases += 1;
-            }
-        }
+        let whole = scene.backend.get(&name, u64::MAX).unwrap();
+        let mut damages = Damage::all(&scene.backend, &name, whole.len());
+        damages.extend(Damage::of_pieces(&whole));
+        cases.extend(damages.into_iter().map(|damage| (name.clone(), damage)));
     }
 
-    println!("{cases} damaged repositories, all told and healed");
+    in_parallel(cases.len(), |at| {
+        let (name, damage) = &cases[at];
+        // With the state that was there before, and on a machine that never saw the repository.
+        for is_fresh in [false, true] {
+            let backend = scene.copied();
+            damage.inflict(&backend, name);
+            let fresh = tempfile::tempdir_in(shop::scratch()).unwrap();
+            if !is_fresh {
+                copy_folder(scene.state.path(), fresh.path());
+            }
+            // That a cache is gone harms nobody, and nobody can know that it was there.
+            let is_harmless = matches!((damage, name), (Damage::Delete, ObjectName::Index { .. }));
+            let case = format!("{damage:?} of {name}, fresh state: {is_fresh}");
+            survive(&scene, &backend, fresh.path(), (&case, is_harmless));
+        }
+    });
+
+    println!("{} damaged repositories, all told and healed", 2 * cases.len());
 }
 
 fn survive(
