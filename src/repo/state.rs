@@ -62,6 +62,14 @@ pub struct Lock {
     file: File,
 }
 
+impl Drop for Lock {
+    /// Not left to the closing of the file: a process that another thread is just starting has a
+    /// copy of it for a moment.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// How an attempt to take a lock ended.
 #[derive(Debug)]
 pub enum Taken {

@@ -29,6 +29,15 @@ pub struct Local {
     lock: Mutex<Option<File>>,
 }
 
+impl Drop for Local {
+    /// Not left to the closing of the file: a process that another thread is just starting has a
+    /// copy of it for a moment.
+    fn drop(&mut self) {
+        let lock = self.lock.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = lock.as_ref().map(File::unlock);
+    }
+}
+
 impl Local {
     /// Opens the folder, creating it if need be.
     pub fn open(disk: Arc<dyn Disk>, path: &Path, place: &str) -> Result<Self, Error> {

@@ -77,6 +77,8 @@ impl Scratch<'_> {
 impl Drop for Scratch<'_> {
     fn drop(&mut self) {
         let _ = remove_tree(self.disk, &self.parent, &self.name);
+        // If something is left: a process that is just being started holds a copy of the lock.
+        let _ = self._lock.unlock();
     }
 }
 
