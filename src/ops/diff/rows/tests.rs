@@ -95,7 +95,7 @@ fn history(seed: u64) -> History {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("live.db");
     let connection = Connection::open(&path).unwrap();
-    let page_bytes = [512, 1024, 4096, 65536][random.next(4) as usize];
+    let page_bytes = 512 << random.next(8);
     let encoding = ["UTF-8", "UTF-16le", "UTF-16be"][random.next(3) as usize];
     let vacuum = random.next(3);
     let settings = format!(
