@@ -41,6 +41,7 @@ pub mod words;
 
 use std::path::PathBuf;
 
+pub use crate::repo::with_causes;
 use crate::{
     backend, chunk, format,
     repo::{self, image, stream, tree},
@@ -129,17 +130,6 @@ pub enum Error {
     },
     #[error("stopped")]
     Stopped,
-}
-
-/// The message of an error with those of its causes.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    message
 }
 
 impl From<stream::Error> for Error {

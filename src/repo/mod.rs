@@ -401,6 +401,17 @@ pub enum Error {
     Stopped,
 }
 
+/// The message of an error with those of its causes.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    message
+}
+
 impl Error {
     /// Whether the bytes are wrong or absent, and not only out of reach.
     pub(crate) const fn is_damage(&self) -> bool {

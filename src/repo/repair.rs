@@ -19,7 +19,7 @@ use crate::{
     repo::{
         Error, Repository,
         check::{self, CheckEvent},
-        parity, prune,
+        parity, prune, with_causes,
     },
 };
 
@@ -262,14 +262,4 @@ fn make_way(repo: &Repository, name: &ObjectName, outcome: &mut Outcome) -> Resu
     let moved = repo.env.backend.set_aside(name)?;
     outcome.set_aside.extend(moved.map(|_| name.clone()));
     Ok(())
-}
-
-fn with_causes(error: &Error) -> String {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    message
 }

@@ -21,10 +21,7 @@ fn a_kill_at_any_durable_step_loses_nothing() {
     let world = World::new();
     let tally = Tally::default();
     for work in Work::ALL {
-        let counting = FaultyDisk::counting();
-        let done = work.run(counting.clone(), &world.vault_for(work), &world.shop);
-        assert!(done.is_ok(), "{work:?}: {done:?}");
-        let steps = counting.calls(Class::Write) + MORE_CALLS;
+        let steps = durable_steps(&world, work) + MORE_CALLS;
         let scene = (&world.vault_for(work), &world.shop);
         crash::at_every_step(work, scene, steps, &tally, |piece, vault| {
             let step = piece / 2 + 1;
@@ -43,13 +40,17 @@ fn a_kill_of_the_run_that_follows_a_kill_loses_nothing() {
     let world = World::new();
     let tally = Tally::default();
     for work in Work::ALL {
-        let counting = FaultyDisk::counting();
-        let done = work.run(counting.clone(), &world.vault_for(work), &world.shop);
-        assert!(done.is_ok(), "{work:?}: {done:?}");
-        let steps = counting.calls(Class::Write);
+        let steps = durable_steps(&world, work);
         in_parallel(PAIRS, |pair| die_twice(&world, work, (pair, steps), &tally));
     }
     tally.print("killed, and killed again:");
+}
+
+fn durable_steps(world: &World, work: Work) -> u64 {
+    let counting = FaultyDisk::counting();
+    let done = work.run(counting.clone(), &world.vault_for(work), &world.shop);
+    assert!(done.is_ok(), "{work:?}: {done:?}");
+    counting.calls(Class::Write)
 }
 
 fn die_twice(world: &World, work: Work, (pair, steps): (usize, u64), tally: &Tally) {

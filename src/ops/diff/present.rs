@@ -37,7 +37,7 @@ use crate::{
         files::{Choice, Chooser},
         sqlite,
     },
-    source::sqlite::COMPANIONS,
+    source::{files::entry_of, sqlite::COMPANIONS},
 };
 
 /// Is told what differs with where it lies now, and which folder cannot be read to its end.
@@ -352,20 +352,7 @@ impl<'a> Look<'a> {
             FileKind::BlockDevice => Content::BlockDevice { major, minor },
             _ => Content::Socket,
         };
-        Ok(Entry {
-            name: name.as_bytes().to_vec(),
-            content,
-            mode: stat.mode,
-            uid: stat.uid,
-            gid: stat.gid,
-            modified: stat.modified,
-            changed: stat.changed,
-            device: stat.device,
-            inode: stat.inode,
-            links: stat.links,
-            xattrs: Vec::new(),
-            problem: None,
-        })
+        Ok(entry_of(name.as_bytes(), stat, content))
     }
 
     /// Tells all in the order of paths, files that moved as renamed.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    backend::{self, ObjectName},
+    backend,
     format::table::Table,
     id::{ChunkId, PackId, SnapshotId},
     repo::{
@@ -101,7 +101,7 @@ impl Second {
                     let _ = newer.insert(*pack, ordinal);
                 }
                 // What needs a chunk that is only in there is refused for want of it.
-                Err(error) if is_damage(&error) && !mark::is_newer(&error) => {}
+                Err(error) if error.is_damage() && !mark::is_newer(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -155,7 +155,7 @@ impl Second {
                 Ok((_, table)) => table,
                 // Another prune was faster.
                 Err(Error::Backend(backend::Error::Missing { .. })) => continue,
-                Err(error) if is_damage(&error) => {
+                Err(error) if error.is_damage() => {
                     let _ = needed.insert(*at);
                     continue;
                 }
@@ -211,7 +211,7 @@ impl Second {
             Ok((entry, table)) => {
                 Ok(Table::parse(&table)?.locations(entry).map(|(id, _)| id).collect())
             }
-            Err(error) if is_damage(&error) => Ok(HashSet::new()),
+            Err(error) if error.is_damage() => Ok(HashSet::new()),
             Err(error) => Err(error),
         }
     }
@@ -225,18 +225,4 @@ fn expect_ours(look: &Condemned, survey: &Survey, wanted: &Condemnation) -> Resu
         return Ok(());
     }
     Err(refused("a tombstone that was just written cannot be found".to_owned()))
-}
-
-/// Whether the bytes are wrong, and not only out of reach.
-fn is_damage(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Corrupt { .. }
-            | Error::Format(_)
-            | Error::Crypto(_)
-            | Error::Backend(
-                backend::Error::Missing { name: ObjectName::Pack(_), .. }
-                    | backend::Error::OutOfRange { .. }
-            )
-    )
 }

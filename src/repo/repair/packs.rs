@@ -25,7 +25,8 @@ use crate::{
         object,
         pack_check::{Opened, open_blob},
         pack_table::PackKey,
-        repair::{Outcome, index, set_aside, with_causes},
+        repair::{Outcome, index, set_aside},
+        with_causes,
         writer::Lane,
     },
 };

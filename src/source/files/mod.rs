@@ -34,6 +34,7 @@ use std::{
 pub use backup::back_up_tree;
 pub use measure::{Measured, measure};
 pub use real_disk::RealReadDisk;
+pub use walk::entry_of;
 
 use crate::{
     chunk::{self, Fetch, Store},
