@@ -176,6 +176,71 @@ mod tests {
     }
 
     #[test]
+    fn every_byte_of_every_pack_is_told_once_as_what_becomes_of_it() {
+        let of = |standing, bytes, live_bytes| PackUse { standing, bytes, live_bytes };
+        let packs = [
+            home(100, 0),
+            of(Standing::Condemned, 70, 0),
+            of(Standing::Condemned, 50, 20),
+            home(1000, 990),
+            of(Standing::Unclaimed, 30, 0),
+            of(Standing::Unclaimed, 40, 35),
+            of(Standing::Damaged, 60, 6),
+        ];
+
+        let planned = plan(&packs, &EFFORT);
+
+        let expected = Plan {
+            delete: vec![0, 1],
+            rewrite: vec![2],
+            bytes: 1350,
+            dead_bytes: 170 + 30 + 10 + 5,
+            delete_bytes: 170,
+            moved_bytes: 20,
+            rewrite_bytes: 50,
+            unused_bytes: 10 + 5,
+            waiting_bytes: 30,
+            waiting_packs: 1,
+        };
+        assert_eq!(planned, expected);
+        assert_eq!(planned.freed_bytes(), 170 + 30);
+    }
+
+    #[test]
+    fn of_several_copies_one_that_is_condemned_is_kept_rather_than_a_damaged_one_and_no_other() {
+        use Standing::{Condemned, Damaged, Home, Unclaimed};
+
+        assert_eq!(Home.rank(), Unclaimed.rank());
+        assert!(Home.rank() < Condemned.rank() && Condemned.rank() < Damaged.rank());
+    }
+
+    #[test]
+    fn waste_at_the_bound_stays_and_a_byte_more_is_moved() {
+        assert!(plan(&[home(150, 100), home(900, 900)], &EFFORT).rewrite.is_empty());
+        assert_eq!(plan(&[home(151, 100), home(900, 900)], &EFFORT).rewrite, [0]);
+    }
+
+    #[test]
+    fn no_pack_is_moved_for_the_sake_of_a_fiftieth_of_it() {
+        let effort = Effort { max_unused_permille: 0, ..EFFORT };
+
+        assert!(plan(&[home(1000, 980)], &effort).rewrite.is_empty());
+        assert_eq!(plan(&[home(1000, 979)], &effort).rewrite, [0]);
+    }
+
+    #[test]
+    fn a_budget_is_used_up_to_its_last_byte_and_for_small_packs_and_empty_ones_first() {
+        let with = |bytes| Effort { max_repack_bytes: Some(bytes), ..EFFORT };
+        let half_and_less = [home(100, 60), home(1000, 500)];
+        assert_eq!(plan(&half_and_less, &with(500)).rewrite, [1]);
+        assert_eq!(plan(&half_and_less, &with(499)).rewrite, [0]);
+
+        let packs = [home(100, 10), home(5, 5), home(5, 5), home(5, 5), home(5, 5)];
+        assert_eq!(plan(&packs, &with(29)).rewrite, [1, 2, 3, 4]);
+        assert_eq!(plan(&packs, &with(30)).rewrite, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
     fn packs_that_nothing_reaches_go_and_full_ones_stay() {
         let planned = plan(&[home(100, 0), home(100, 100)], &EFFORT);
 
@@ -208,8 +273,10 @@ mod tests {
         let few = vec![home(5, 5); 3];
         assert!(plan(&few, &EFFORT).rewrite.is_empty());
 
-        let many = vec![home(5, 5); 4];
+        let many = vec![home(9, 9); 4];
         assert_eq!(plan(&many, &EFFORT).rewrite, [0, 1, 2, 3]);
+        let none_small = vec![home(10, 10); 4];
+        assert!(plan(&none_small, &EFFORT).rewrite.is_empty());
     }
 
     #[test]
