@@ -198,10 +198,12 @@ fn reseal(
         ),
     );
     if resealed.left > 0 {
+        let verb = if resealed.left == 1 { "stays" } else { "stay" };
         let packs = text::counted(resealed.left, "pack");
         context.output.warning(&format!(
-            "{packs} stay under an older key: damaged, or of a backup under way; run  stillpoint \
-             check, then  stillpoint key rotate --resume"
+            "{packs} {verb} under an older key for now: what a backup wrote that is under way, or was \
+             cut off, waits for a day; what is damaged waits for a repair. After that run  \
+             stillpoint key rotate --resume"
         ));
         done.exit_code = ExitCode::Incomplete;
     }
