@@ -20,8 +20,7 @@ use stillpoint::{
     clock::{Clock, SystemClock, SystemEntropy},
     crypto::secret::Credential,
     disk::{Disk, real::RealDisk},
-    format::record::{Record, Storage, Trigger},
-    id::WriterId,
+    format::record::Record,
     repo::{Environment, Repository},
 };
 
@@ -45,7 +44,7 @@ fn write(folder: &Path, count: u64) {
             let _ = lane.put(&number.to_le_bytes()).expect("a chunk is stored");
         }
         lane.finish().expect("the lane ends");
-        let _ = repository.commit(writer, record()).expect("the run is published");
+        let _ = repository.commit(writer, Record::default()).expect("the run is published");
     }
 }
 
@@ -78,33 +77,5 @@ fn environment(folder: &Path, state: &str, open: OpenBackend) -> Environment {
         entropy: Arc::new(SystemEntropy),
         state_root: folder.join(state),
         stop: Arc::new(AtomicBool::new(false)),
-    }
-}
-
-/// A record without parts: what matters here is the segment that goes before it.
-fn record() -> Record {
-    Record {
-        created: 0,
-        finished: 0,
-        host: "bench".to_owned(),
-        writer: WriterId([0; 32]),
-        counter: 0,
-        parent: None,
-        storage: Storage::Incremental,
-        trigger: Trigger::Manual,
-        actor: String::new(),
-        station: String::new(),
-        name: String::new(),
-        note: String::new(),
-        tags: Vec::new(),
-        environment: Vec::new(),
-        app_version: String::new(),
-        program_version: String::new(),
-        config: String::new(),
-        configured: Vec::new(),
-        parts: Vec::new(),
-        bytes_added: 0,
-        incomplete: false,
-        failed: Vec::new(),
     }
 }

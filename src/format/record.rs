@@ -40,6 +40,36 @@ pub struct Record {
     pub failed: Vec<FailedPart>,
 }
 
+/// Of no run and without parts: what is told of a record is put on top of it.
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            created: 0,
+            finished: 0,
+            host: String::new(),
+            writer: WriterId([0; 32]),
+            counter: 0,
+            parent: None,
+            storage: Storage::default(),
+            trigger: Trigger::default(),
+            actor: String::new(),
+            station: String::new(),
+            name: String::new(),
+            note: String::new(),
+            tags: Vec::new(),
+            environment: Vec::new(),
+            app_version: String::new(),
+            program_version: String::new(),
+            config: String::new(),
+            configured: Vec::new(),
+            parts: Vec::new(),
+            bytes_added: 0,
+            incomplete: false,
+            failed: Vec::new(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Storage {

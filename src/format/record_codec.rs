@@ -114,30 +114,7 @@ impl Record {
     }
 
     fn blank() -> Self {
-        Self {
-            created: 0,
-            finished: 0,
-            host: String::new(),
-            writer: WriterId([0; 32]),
-            counter: 0,
-            parent: None,
-            storage: Storage::default(),
-            trigger: Trigger::default(),
-            actor: String::new(),
-            station: String::new(),
-            name: String::new(),
-            note: String::new(),
-            tags: Vec::new(),
-            environment: Vec::new(),
-            app_version: String::new(),
-            program_version: String::new(),
-            config: String::new(),
-            configured: Vec::new(),
-            parts: Vec::new(),
-            bytes_added: 0,
-            incomplete: false,
-            failed: Vec::new(),
-        }
+        Self::default()
     }
 
     fn broken_rule(&self) -> Option<&'static str> {

@@ -28,9 +28,14 @@ pub(super) const KEY: Credential = Credential::KeyFile([9; 32]);
 
 impl Fixture {
     pub fn new() -> Self {
+        Self::over(Arc::new(MemoryBackend::new()))
+    }
+
+    /// In this backend, which is empty.
+    pub fn over(backend: Arc<dyn Backend>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let env = Environment {
-            backend: Arc::new(MemoryBackend::new()),
+            backend,
             disk: Arc::new(RealDisk),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
@@ -109,25 +114,9 @@ pub(super) fn record(base: Stream) -> Record {
         created: 1,
         finished: 2,
         host: "host".to_owned(),
-        writer: WriterId([0; 32]),
-        counter: 0,
-        parent: None,
-        storage: Default::default(),
-        trigger: Default::default(),
-        actor: String::new(),
-        station: String::new(),
-        name: String::new(),
-        note: String::new(),
-        tags: Vec::new(),
-        environment: Vec::new(),
-        app_version: String::new(),
-        program_version: String::new(),
-        config: String::new(),
         configured: vec![("pos".to_owned(), PartKind::Database)],
         parts: vec![part],
-        bytes_added: 0,
-        incomplete: false,
-        failed: Vec::new(),
+        ..Record::default()
     }
 }
 

@@ -4,10 +4,10 @@ use super::*;
 use crate::{
     format::{
         image::{Image, Method},
-        record::{DatabaseFacts, PartContent, Record, Storage, Totals},
+        record::{DatabaseFacts, PartContent, Record, Totals},
         stream::Stream,
     },
-    id::{ImageIdentity, SnapshotId, WriterId},
+    id::{ImageIdentity, SnapshotId},
 };
 
 fn madrid() -> TimeZone {
@@ -199,32 +199,14 @@ fn part(name: &str) -> Part {
 fn snapshot(first: u8, created: &str, configured: &[&str], parts: &[&str]) -> Snapshot {
     let mut id = [7; 32];
     id[0] = first;
+    let configured = configured.iter().map(|name| ((*name).to_owned(), PartKind::Database));
     let record = Record {
         created: at(created),
         finished: at(created),
-        host: String::new(),
-        writer: WriterId([0; 32]),
         counter: 1,
-        parent: None,
-        storage: Storage::Incremental,
-        trigger: Trigger::Manual,
-        actor: String::new(),
-        station: String::new(),
-        name: String::new(),
-        note: String::new(),
-        tags: Vec::new(),
-        environment: Vec::new(),
-        app_version: String::new(),
-        program_version: String::new(),
-        config: String::new(),
-        configured: configured
-            .iter()
-            .map(|name| ((*name).to_owned(), PartKind::Database))
-            .collect(),
+        configured: configured.collect(),
         parts: parts.iter().map(|name| part(name)).collect(),
-        bytes_added: 0,
-        incomplete: false,
-        failed: Vec::new(),
+        ..Record::default()
     };
     Snapshot { id: SnapshotId(id), record }
 }
