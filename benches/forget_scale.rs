@@ -1,4 +1,5 @@
-//! What it takes to judge three months of hourly snapshots, to forget most of them, and to prune.
+//! What it takes to judge three months of hourly snapshots, to prune the older half of them, and to
+//! go on; and what a repository holds that never had that half.
 //!
 //!     cargo bench --bench forget_scale [-- COUNT]
 //!
@@ -29,7 +30,7 @@ use stillpoint::{
             DatabaseFacts, Outcome, Part, PartContent, PartKind, Record, Storage, Totals, Trigger,
         },
     },
-    id::{ImageIdentity, WriterId},
+    id::ImageIdentity,
     ops::{
         event::Silent,
         forget::{self, Most, Plan},
@@ -51,8 +52,14 @@ const NEWEST_PAGES: u64 = 3_000;
 const HOUR: i64 = 3_600_000_000_000;
 
 fn main() {
-    let phases: [phases::Phase; 3] = [("write", write), ("judge", judge), ("forget", forget_most)];
-    phases::run(&phases, &["write", "judge", "forget"], &[2_000]);
+    let phases: [phases::Phase; 5] = [
+        ("write", write),
+        ("judge", judge),
+        ("prune", prune_older_half),
+        ("next", next_hours),
+        ("never", write_newer_half),
+    ];
+    phases::run(&phases, &phases.map(|phase| phase.0), &[2_000]);
 }
 
 /// Pages of the database that an hour changed, each with the number of changes that it has seen.
@@ -95,18 +102,91 @@ fn fill_page(bytes: &mut [u8], number: u32, version: u32) {
     }
 }
 
+/// Hours of which the mean time is told.
+const HOURS_TIMED: usize = 10;
+
+/// The pages as the hours leave them, one after the other.
+struct Pages {
+    versions: Vec<u32>,
+    hours: u64,
+}
+
+impl Pages {
+    /// As they are after so many hours.
+    fn after(hours: u64) -> Self {
+        let mut pages = Self { versions: vec![0; PAGES as usize], hours: 0 };
+        (0..hours).for_each(|_| drop(pages.next()));
+        pages
+    }
+
+    fn next(&mut self) -> Hour {
+        self.hours += 1;
+        change(&mut self.versions, self.hours)
+    }
+
+    /// All that changes until so many hours have passed.
+    fn up_to(&mut self, hours: u64) -> Hour {
+        while self.hours < hours {
+            let _ = self.next();
+        }
+        let pages = (1..=PAGES).zip(self.versions.iter().copied());
+        Hour { pages: pages.filter(|(_, version)| *version > 0).collect() }
+    }
+
+    fn all(&self) -> Hour {
+        Hour { pages: (1..=PAGES).zip(self.versions.iter().copied()).collect() }
+    }
+}
+
 fn write(folder: &Path, count: u64) {
+    write_hours(folder, 1, count);
+}
+
+/// A repository that made the same first backup, and then none until the hours that the prune
+/// leaves.
+fn write_newer_half(folder: &Path, count: u64) {
+    write_hours(&folder.join("never"), count / 2, count);
+}
+
+/// Commits the first hour in full; then what changed up to the next one that is wanted, and what
+/// each further one changes.
+fn write_hours(folder: &Path, next: u64, end: u64) {
     let credentials = [(KEY, "bench".to_owned())];
     let repository = Repository::create(environment(folder, LocalBackend::create), &credentials);
     let repository = repository.expect("a new repository");
-    let mut versions = vec![0_u32; PAGES as usize];
-    let all = Hour { pages: (1..=PAGES).map(|number| (number, 0)).collect() };
-    let begin = SystemClock.now() - count as i64 * HOUR;
-    let mut parent = store(&repository, &all, None, begin);
-    for number in 1..count {
-        let hour = change(&mut versions, number);
+    let begin = SystemClock.now() - end as i64 * HOUR;
+    let mut pages = Pages::after(0);
+    let mut parent = store(&repository, &pages.all(), None, begin);
+    let first_bytes = bytes_in(folder);
+    let mut seconds = Vec::new();
+    for number in next..end {
+        let hour = if number == next { pages.up_to(next) } else { pages.next() };
+        let start = SystemClock.elapsed();
         parent = store(&repository, &hour, Some(&parent), begin + number as i64 * HOUR);
+        seconds.push((SystemClock.elapsed() - start).as_secs_f64());
     }
+    println!(
+        "  wrote {} hours: first {first_bytes} bytes, beyond it {} bytes; the last took {:.1} ms \
+         each, peak {} MB",
+        end - next + 1,
+        bytes_in(folder) - first_bytes,
+        milliseconds_of_last(&seconds),
+        phases::peak_megabytes()
+    );
+}
+
+fn milliseconds_of_last(seconds: &[f64]) -> f64 {
+    let last = &seconds[seconds.len().saturating_sub(HOURS_TIMED)..];
+    last.iter().sum::<f64>() * 1e3 / last.len().max(1) as f64
+}
+
+/// All bytes of the repository in the folder.
+fn bytes_in(folder: &Path) -> u64 {
+    let folders = std::fs::read_dir(folder.join("repository")).expect("it is there");
+    let files = folders.flat_map(|folder| {
+        std::fs::read_dir(folder.expect("it is there").path()).expect("a folder of objects")
+    });
+    files.map(|file| file.and_then(|file| file.metadata()).expect("a file").len()).sum()
 }
 
 fn change(versions: &mut [u32], hour: u64) -> Hour {
@@ -174,14 +254,17 @@ fn judge(folder: &Path, count: u64) {
     );
 }
 
-/// Forgets what the shop's policies do not keep, and prunes with an empty trash.
-fn forget_most(folder: &Path, _: u64) {
+/// Forgets the older half, and prunes with an empty trash.
+fn prune_older_half(folder: &Path, count: u64) {
     let clock = SystemClock;
     let repository = Repository::open(environment(folder, LocalBackend::open), &KEY);
     let repository = repository.expect("it opens");
-    let plan = plan(&repository.history().expect("it lists"));
+    let history = repository.history().expect("it lists");
+    let older = history.shown().take(count as usize / 2).map(|snapshot| snapshot.id).collect();
     let start = clock.elapsed();
-    let forgotten = forget::execute(&repository, &plan, ("policy", Most::Allow), &Silent);
+    let plan = Plan::new(&history, Choice::Named(&older), clock.now(), &TimeZone::UTC);
+    let plan = plan.expect("it judges");
+    let forgotten = forget::execute(&repository, &plan, ("bench", Most::Allow), &Silent);
     let forgotten = forgotten.expect("it forgets").snapshots.len();
     let marked = (clock.elapsed() - start).as_secs_f64();
     let start = clock.elapsed();
@@ -189,13 +272,34 @@ fn forget_most(folder: &Path, _: u64) {
         PruneOptions { trash: Duration::ZERO, grace: Duration::ZERO, ..PruneOptions::default() };
     let report = prune(&repository, &options, &Silent).expect("it prunes");
     println!(
-        "  forgot {forgotten} in {marked:.2} s, pruned in {:.2} s: {:.1} MB freed, {:.1} MB left, \
-         peak {} MB",
+        "  forgot {forgotten} in {marked:.2} s, pruned in {:.2} s: {:.1} MB freed, now {} bytes in \
+         all, peak {} MB",
         (clock.elapsed() - start).as_secs_f64(),
         report.bytes_freed as f64 / 1e6,
-        report.bytes_after as f64 / 1e6,
+        bytes_in(folder),
         phases::peak_megabytes()
     );
+}
+
+/// The hours after the prune.
+fn next_hours(folder: &Path, count: u64) {
+    let repository = Repository::open(environment(folder, LocalBackend::open), &KEY);
+    let repository = repository.expect("it opens");
+    let newest = repository.snapshots().expect("it lists").snapshots.pop().expect("the newest");
+    let PartContent::Database { image, .. } = &newest.record.parts[0].content else {
+        panic!("the bench stores a database");
+    };
+    let mut parent = Image::clone(image);
+    let mut pages = Pages::after(count - 1);
+    let mut seconds = Vec::new();
+    for number in 1..=HOURS_TIMED as i64 {
+        let hour = pages.next();
+        let start = SystemClock.elapsed();
+        parent = store(&repository, &hour, Some(&parent), newest.record.created + number * HOUR);
+        seconds.push((SystemClock.elapsed() - start).as_secs_f64());
+    }
+    let peak = phases::peak_megabytes();
+    println!("  the next took {:.1} ms each, peak {peak} MB", milliseconds_of_last(&seconds));
 }
 
 fn plan(history: &stillpoint::repo::history::History) -> Plan {
@@ -238,25 +342,10 @@ fn record(image: &Image, at: UnixNanos) -> Record {
         created: at,
         finished: at + 1,
         host: "bench".to_owned(),
-        writer: WriterId([0; 32]),
-        counter: 0,
-        parent: None,
-        storage: Storage::Incremental,
         trigger: Trigger::Schedule,
-        actor: String::new(),
-        station: String::new(),
-        name: String::new(),
-        note: String::new(),
-        tags: Vec::new(),
-        environment: Vec::new(),
-        app_version: String::new(),
-        program_version: String::new(),
-        config: String::new(),
         configured: vec![("pos".to_owned(), PartKind::Database)],
         parts: vec![part],
-        bytes_added: 0,
-        incomplete: false,
-        failed: Vec::new(),
+        ..Record::default()
     }
 }
 

@@ -121,6 +121,11 @@ class Stillpoint(Contestant):
         words = ["restore", f"latest~{ago}", "--quiet", "--target", target]
         return [self.stillpoint(*self.credential(), *words)]
 
+    def judge(self, kept):
+        """What `forget` would do."""
+        words = ["forget", "--policy", "--keep-last", str(kept), "--dry-run"]
+        return [self.stillpoint(*self.credential(), *words)]
+
     def forget(self, kept):
         words = ["forget", "--policy", "--keep-last", str(kept), "--allow-most", "--quiet"]
         return [self.stillpoint(*self.credential(), *words)]
@@ -129,6 +134,9 @@ class Stillpoint(Contestant):
         config = self.folder / "no-trash.toml"
         config.write_text("[retention]\nauto = false\ntrash_days = 0\n")
         return [self.stillpoint(*self.credential(), "--config", config, "prune", "--quiet")]
+
+    def check(self):
+        return [self.stillpoint(*self.credential(), "check", "--quiet")]
 
     def restored(self, source, target):
         return target / (f"{source.name}.db" if source.is_database else source.name)

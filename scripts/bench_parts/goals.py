@@ -3,7 +3,7 @@
 import statistics
 from dataclasses import dataclass
 
-from bench_parts import past, scale
+from bench_parts import past, prunes, scale
 
 OURS = "stillpoint"
 MEMORY_BYTES_MAX = 256 * 2**20
@@ -47,6 +47,7 @@ def judge(results, peers):
         restore_of_last(results),
         memory(results),
         *judge_past(results),
+        *judge_prunes(results, peers),
         *judge_scale(results),
     ]
     return [verdict for verdict in verdicts if verdict]
@@ -126,6 +127,32 @@ def judge_past(results):
             yield Verdict(f"{row}, time", show("wall", ours), against, ours / theirs, ratio_max)
 
 
+def judge_prunes(results, peers):
+    """The history beside the peers."""
+    seconds = results.median(prunes.JUDGE, OURS, "wall")
+    if seconds:
+        yield Verdict(prunes.JUDGE, show("wall", seconds), "", seconds, 1, "s")
+    yield against_peers(results, peers, prunes.PRUNE, "wall", 0.5)
+    yield from judge_rest(results, prunes.LEFT, prunes.NEVER)
+    yield from judge_next(results, prunes.NEXT, (prunes.HOUR, OURS), OURS)
+
+
+def judge_rest(results, row, never):
+    """What is left of a prune, beside what never had the forgotten ones."""
+    left, least = (results.median(row, name, "stored") for name in (OURS, never))
+    if left and least:
+        against = f"{never} {show('stored', least)}"
+        yield Verdict(f"{row}, bytes", show("stored", left), against, left / least, 1.3)
+
+
+def judge_next(results, row, before, after):
+    """Whether an hour takes what it took before the prune."""
+    earlier, seconds = results.median(*before, "wall"), results.median(row, after, "wall")
+    if earlier and seconds:
+        against = f"before it {show('wall', earlier)}"
+        yield Verdict(f"{row}, time", show("wall", seconds), against, seconds / earlier, 1.2)
+
+
 def judge_scale(results):
     """Lookups from the smallest to the largest index, and a fresh machine's rebuild."""
     small, large = (scale.ROW.format(f"{count:,}") for count in (10**5, 10**7))
@@ -145,6 +172,10 @@ def judge_scale(results):
     seconds = results.median(row, OURS, "wall")
     if seconds:
         yield Verdict(row, show("wall", seconds), "", seconds, 1, "s")
+    row = scale.PRUNE_ROW.format(f"{scale.HISTORY:,}")
+    yield from judge_rest(results, row, scale.NEVER)
+    row = scale.HOUR_ROW.format(f"{scale.HISTORY:,}")
+    yield from judge_next(results, row, (row, OURS), scale.AFTER_PRUNE)
 
 
 def show(fact, figure):

@@ -6,7 +6,7 @@ import platform
 import statistics
 from pathlib import Path
 
-from bench_parts import baseline, contestants, past, scale, workloads
+from bench_parts import baseline, contestants, past, prunes, scale, workloads
 from bench_parts.goals import OURS, judge, show
 
 
@@ -89,7 +89,8 @@ def spread(walls):
 
 def howto():
     """The documentation of the parts is the documentation of the bench."""
-    texts = (workloads.__doc__, contestants.__doc__, baseline.__doc__, past.__doc__, scale.__doc__)
+    parts = (workloads, contestants, baseline, past, prunes, scale)
+    texts = [part.__doc__ for part in parts]
     return ["```text", *(f"{text.strip()}\n" for text in texts), "```", ""]
 
 

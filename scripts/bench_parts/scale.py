@@ -4,7 +4,7 @@
 `benches/rebuild_scale.rs` writes the segments of a million chunks and lets a fresh machine build
 its index from them.
 `benches/forget_scale.rs` commits three months of hourly increments of a gigabyte, judges them by
-the shop's policies, forgets what those do not keep, and prunes.
+the shop's policies, prunes the older half, and goes on; and commits the newer half alone.
 """
 
 import re
@@ -14,12 +14,19 @@ LOOKUPS = re.compile(r"a miss ([\d.]+) us .*a hit ([\d.]+) us ")
 PEAK = re.compile(r"peak (\d+) MB")
 REBUILD = re.compile(r"rebuilt in ([\d.]+) s")
 JUDGED = re.compile(r"judged in ([\d.]+) s.*peak (\d+) MB")
-PRUNED = re.compile(r"pruned in ([\d.]+) s.*peak (\d+) MB")
+WROTE = re.compile(
+    r"first (\d+) bytes, beyond it (\d+) bytes; the last took ([\d.]+) ms each, peak (\d+) MB"
+)
+PRUNED = re.compile(r"pruned in ([\d.]+) s.* now (\d+) bytes in all, peak (\d+) MB")
+NEXT = re.compile(r"the next took ([\d.]+) ms each, peak (\d+) MB")
 
 ROW = "index of {} chunks"
 REBUILD_ROW = "rebuild from {} chunks"
 JUDGE_ROW = "forget --policy --dry-run of {} snapshots"
-PRUNE_ROW = "prune of most of {} snapshots"
+PRUNE_ROW = "prune of the older half of {} snapshots"
+HOUR_ROW = "an hour of 1 GB after {} snapshots"
+AFTER_PRUNE = "stillpoint, older half pruned"
+NEVER = "stillpoint, never had it"
 HISTORY = 2_000
 
 
@@ -37,14 +44,31 @@ def measure(results, counts):
 
 
 def history(results, count):
-    """Adds a row for judging so many snapshots, and one for pruning what goes."""
+    """Adds rows for judging so many snapshots, for pruning half of them, and for the hours around
+    that; `stored` is what a repository holds beyond its first snapshot.
+    """
     output = program_output("forget_scale", count)
-    for row, pattern in ((JUDGE_ROW, JUDGED), (PRUNE_ROW, PRUNED)):
-        seconds, megabytes = pattern.search(output).groups()
-        row = row.format(f"{count:,}")
+    judge, prune, hour = (row.format(f"{count:,}") for row in (JUDGE_ROW, PRUNE_ROW, HOUR_ROW))
+    for row in (judge, prune, hour):
         results.begin(row)
-        facts = {"wall": float(seconds), "peak_bytes": int(megabytes) * 10**6}
-        results.add(row, "stillpoint", facts)
+    seconds, megabytes = JUDGED.search(output).groups()
+    results.add(judge, "stillpoint", cost(seconds, megabytes))
+    (first, _, before, peak), (_, never, hour_never, peak_never) = WROTE.findall(output)
+    seconds, left, megabytes = PRUNED.search(output).groups()
+    stored = {"stored": int(left) - int(first)}
+    results.add(prune, "stillpoint", cost(seconds, megabytes) | stored)
+    results.add(prune, NEVER, {"stored": int(never)})
+    after, peak_after = NEXT.search(output).groups()
+    for name, milliseconds, megabytes in (
+        ("stillpoint", before, peak),
+        (AFTER_PRUNE, after, peak_after),
+        (NEVER, hour_never, peak_never),
+    ):
+        results.add(hour, name, cost(float(milliseconds) / 1e3, megabytes))
+
+
+def cost(seconds, megabytes):
+    return {"wall": float(seconds), "peak_bytes": int(megabytes) * 10**6}
 
 
 def program_output(bench, count):

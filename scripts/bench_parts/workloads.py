@@ -26,7 +26,7 @@ class Size:
     hours: int
     runs: int
     index_chunks: tuple
-    # All peers take part in all of it, and theirs grow fast: a smaller database.
+    # All peers take part in all of it, and theirs grow fast: a smaller database, fewer hours.
     prune_database_bytes: int
     prune_snapshots: int
 
@@ -40,8 +40,8 @@ FULL = Size(
     hours=200,
     runs=3,
     index_chunks=(10**5, 10**6, 10**7),
-    prune_database_bytes=50_000_000,
-    prune_snapshots=2_000,
+    prune_database_bytes=20_000_000,
+    prune_snapshots=200,
 )
 QUICK = Size(
     name="quick",
