@@ -152,6 +152,8 @@ pub fn rescind(repo: &Repository, marker: &ObjectName) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::TooLate`] if a prune is taking away what the snapshot needs: it is forgotten as before.
+/// [`Error::Undeleted`] if that could not be seen any more; after other errors, too, it is
+/// forgotten as before.
 pub fn undelete(repo: &Repository, snapshot: SnapshotId) -> Result<usize, Error> {
     let marks = Marks::load(repo)?;
     let markers = marks.forgotten.get(&snapshot).map(Vec::as_slice).unwrap_or_default();
@@ -161,12 +163,16 @@ pub fn undelete(repo: &Repository, snapshot: SnapshotId) -> Result<usize, Error>
     if !commit::is_whole(repo, snapshot)? {
         return Err(Error::TooLate { snapshot });
     }
-    let count = remove(repo, markers)?;
+    let undeleted = |source| Error::Undeleted { snapshot, source: Box::new(source) };
+    let count = remove(repo, markers).map_err(|error| match Marks::load(repo) {
+        Ok(marks) if marks.is_forgotten(&snapshot) => error,
+        _ => undeleted(error),
+    })?;
     // As a writer: it is a root from here on, so a prune sees it, or its tombstones are seen here.
-    if commit::is_whole(repo, snapshot)? {
+    if commit::is_whole(repo, snapshot).map_err(undeleted)? {
         return Ok(count);
     }
-    let _ = forget(repo, snapshot, &markers[0].says.reason)?;
+    let _ = forget(repo, snapshot, &markers[0].says.reason).map_err(undeleted)?;
     Err(Error::TooLate { snapshot })
 }
 
@@ -199,8 +205,17 @@ fn remove<T>(repo: &Repository, marks: &[Mark<T>]) -> Result<usize, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::repo::tests::{Fixture, commit_chunks};
+    use crate::{
+        backend::{
+            layer::fault::{Fault, FaultPlan, FaultyBackend, Times},
+            memory::MemoryBackend,
+        },
+        clock::SystemClock,
+        repo::tests::{Fixture, commit_chunks},
+    };
 
     #[test]
     fn a_forgotten_snapshot_is_not_shown_until_it_is_undeleted() {
@@ -219,6 +234,41 @@ mod tests {
         assert_eq!(undelete(&repo, first.id).unwrap(), 2);
         assert_eq!(repo.snapshots().unwrap().snapshots.len(), 2);
         assert_eq!(undelete(&repo, first.id).unwrap(), 0);
+    }
+
+    /// The snapshot was shown after such an error, and nobody said so.
+    #[test]
+    fn an_undelete_that_fails_leaves_it_forgotten_or_says_that_it_is_not() {
+        let faults = [Fault::Io, Fault::LostAnswer]
+            .into_iter()
+            .flat_map(|fault| [(fault, Times::Once), (fault, Times::ForEver)]);
+        for (fault, times) in faults {
+            let mut said = 0;
+            for call in 1.. {
+                let place = FaultyBackend::new(MemoryBackend::new(), Arc::new(SystemClock));
+                let place = Arc::new(place);
+                let fixture = Fixture::over(place.clone());
+                let repo = fixture.open();
+                let id = commit_chunks(&repo, &[vec![1; 9]]).unwrap().id;
+                let _ = forget(&repo, id, "old").unwrap();
+                place.plan(Some(FaultPlan { call, fault, times }));
+
+                let undeleted = undelete(&repo, id);
+
+                let is_harmed = place.injected() > 0;
+                place.plan(None);
+                let is_forgotten = Marks::load(&repo).unwrap().is_forgotten(&id);
+                match undeleted {
+                    Ok(_) => assert!(!is_forgotten, "{fault:?} at call {call}"),
+                    Err(Error::Undeleted { .. }) => said += 1,
+                    Err(error) => assert!(is_forgotten, "{fault:?} at call {call}: {error}"),
+                }
+                if !is_harmed {
+                    break;
+                }
+            }
+            assert!(said > 0, "{fault:?}");
+        }
     }
 
     #[test]

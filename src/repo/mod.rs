@@ -394,6 +394,16 @@ pub enum Error {
     /// What was forgotten cannot be had back.
     #[error("snapshot {snapshot} cannot be had back: a prune is removing what it needs")]
     TooLate { snapshot: SnapshotId },
+    /// What was forgotten is out of the trash, but a prune that was at work may have missed that.
+    #[error(
+        "snapshot {snapshot} was taken out of the trash, but it could not be seen whether a prune \
+         is removing what it needs"
+    )]
+    Undeleted {
+        snapshot: SnapshotId,
+        #[source]
+        source: Box<Self>,
+    },
     /// Something is not as it must be for a deletion to be safe.
     #[error("nothing was deleted: {why}")]
     Refused { why: String },

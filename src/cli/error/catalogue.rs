@@ -307,6 +307,13 @@ fn repo_entry(error: &repo::Error) -> Entry {
         repo::Error::TooLate { .. } => Entry::new("SP0309", ExitCode::Failed)
             .effect("it stays forgotten; other snapshots are not affected")
             .command("see what there is", "stillpoint snapshots"),
+        repo::Error::Undeleted { snapshot, .. } => Entry::new("SP0310", ExitCode::Failed)
+            .effect("it stays undeleted; a prune that begins from now on removes nothing of it")
+            .command("see whether it is whole", "stillpoint check")
+            .command(
+                "or put it back into the trash",
+                format!("stillpoint forget {}", &snapshot.to_string()[..8]),
+            ),
         repo::Error::Condemned { .. } => Entry::new("SP0307", ExitCode::Failed)
             .effect("no snapshot was made; earlier ones are not affected")
             .command("do it again", "stillpoint backup"),
