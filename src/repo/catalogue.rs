@@ -49,6 +49,14 @@ enum Patience {
     TakeWhatIsThere,
 }
 
+/// What a load does with what is news to the local index.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LocalIndex {
+    IsBroughtUpToDate,
+    /// It is kept in memory; beyond a few megabytes it is written all the same.
+    Stays,
+}
+
 /// What a repository holds, as of one listing.
 pub struct Catalogue {
     keys: Arc<Keys>,
@@ -86,8 +94,23 @@ struct Layers {
 impl Catalogue {
     /// Lists the repository and brings the local index up to date with it.
     pub fn load(env: &Environment, state: &State, keys: &Arc<Keys>) -> Result<Self, Error> {
+        Self::load_with(env, state, keys, LocalIndex::IsBroughtUpToDate)
+    }
+
+    /// Lists the repository and leaves the local index as it is: for a look that others follow
+    /// soon, since every change of that index costs several syncs.
+    pub fn look(env: &Environment, state: &State, keys: &Arc<Keys>) -> Result<Self, Error> {
+        Self::load_with(env, state, keys, LocalIndex::Stays)
+    }
+
+    fn load_with(
+        env: &Environment,
+        state: &State,
+        keys: &Arc<Keys>,
+        local: LocalIndex,
+    ) -> Result<Self, Error> {
         for _ in 1..LOADS_MAX {
-            match Self::load_once(env, state, keys, Patience::BeginAnew) {
+            match Self::load_once(env, state, keys, (local, Patience::BeginAnew)) {
                 Err(Error::Index(index::Error::Damaged { .. })) => {
                     stored_index::remove(env, state)?;
                 }
@@ -97,14 +120,14 @@ impl Catalogue {
                 other => return other,
             }
         }
-        Self::load_once(env, state, keys, Patience::TakeWhatIsThere)
+        Self::load_once(env, state, keys, (local, Patience::TakeWhatIsThere))
     }
 
     fn load_once(
         env: &Environment,
         state: &State,
         keys: &Arc<Keys>,
-        patience: Patience,
+        (local, patience): (LocalIndex, Patience),
     ) -> Result<Self, Error> {
         let backend = env.backend.as_ref();
         let packs = list_packs(backend)?;
@@ -126,7 +149,7 @@ impl Catalogue {
         let damaged = state.writer(env)?.damaged_packs;
         let damaged = damaged.iter().filter_map(|pack| pack.parse().ok()).collect();
         let damaged = RwLock::new(damaged);
-        let index = RwLock::new(loader.finish_index()?);
+        let index = RwLock::new(loader.finish_index(local)?);
         let Loader { keys, packs, resized, listed, live, tail, summarized, report, .. } = loader;
         Ok(Self {
             keys: keys.clone(),

@@ -15,7 +15,7 @@ use crate::{
     location::PackEntry,
     repo::{
         Environment, Error, RebuildReport,
-        catalogue::{BATCH_BYTES, INDEX_LOCK_WAIT, Layers, Patience, has_index_object},
+        catalogue::{BATCH_BYTES, INDEX_LOCK_WAIT, Layers, LocalIndex, Patience, has_index_object},
         index_object::{Contents, Head, IndexObjectReader},
         pack_table,
         state::State,
@@ -262,10 +262,14 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    pub(super) fn finish_index(&mut self) -> Result<Layers, Error> {
+    pub(super) fn finish_index(&mut self, local: LocalIndex) -> Result<Layers, Error> {
         let batch = &self.batch;
-        if !(batch.add.is_empty() && batch.remove.is_empty() && batch.applied.is_empty()) {
-            self.write_batch()?;
+        let is_news =
+            !(batch.add.is_empty() && batch.remove.is_empty() && batch.applied.is_empty());
+        match local {
+            LocalIndex::IsBroughtUpToDate if is_news => self.write_batch()?,
+            LocalIndex::Stays if is_news => self.memory.apply(&self.batch)?,
+            _ => {}
         }
         let stored = std::mem::take(&mut self.stored).into_reader(self.state)?;
         Ok(Layers { stored, memory: std::mem::take(&mut self.memory) })

@@ -73,7 +73,7 @@ fn fold_once(repo: &Repository, ripeness: &Ripeness, report: &mut Report) -> Res
 impl<'a> Fold<'a> {
     fn look(repo: &'a Repository, ripeness: &Ripeness) -> Result<Self, Error> {
         let backend = repo.env.backend.as_ref();
-        let catalogue = Catalogue::load(&repo.env, &repo.state, &repo.keys)?;
+        let catalogue = Catalogue::look(&repo.env, &repo.state, &repo.keys)?;
         let condemned =
             tombstones::look(backend, &repo.keys, catalogue.known_index())?.for_deleter()?;
         let mut records = HashSet::new();
@@ -220,7 +220,7 @@ impl<'a> Fold<'a> {
     /// second look proves that what covers them can be read, and then they go.
     fn remove_covered(&self, report: &mut Report) -> Result<(), Error> {
         let repo = self.repo;
-        let before = covered(repo)?;
+        let before = covered(repo, &Catalogue::look(&repo.env, &repo.state, &repo.keys)?)?;
         let ours_of_old = self.condemned.standing.iter().filter(|(_, tombstone)| {
             tombstone.packs.is_empty()
                 && tombstone.snapshots.is_empty()
@@ -231,7 +231,8 @@ impl<'a> Fold<'a> {
             let index_objects = before.keys().copied().collect();
             let tombstone = Tombstone { index_objects, ..explain::naming(repo, Vec::new())? };
             tombstones.push(condemn::put(repo, &tombstone)?);
-            let still = covered(repo)?.into_iter().filter(|(id, _)| before.contains_key(id));
+            let now = Catalogue::load(&repo.env, &repo.state, &repo.keys)?;
+            let still = covered(repo, &now)?.into_iter().filter(|(id, _)| before.contains_key(id));
             let names: Vec<_> = still.map(|(_, name)| name).collect();
             repo.env.backend.delete_all(&names)?;
             report.index_objects_removed += names.len() as u64;
@@ -249,8 +250,10 @@ struct Seen {
 }
 
 /// Listed index objects that a live one covers which can be read.
-fn covered(repo: &Repository) -> Result<BTreeMap<ObjectId, ObjectName>, Error> {
-    let catalogue = Catalogue::load(&repo.env, &repo.state, &repo.keys)?;
+fn covered(
+    repo: &Repository,
+    catalogue: &Catalogue,
+) -> Result<BTreeMap<ObjectId, ObjectName>, Error> {
     let live = catalogue.live();
     let covers: HashSet<ObjectId> = live.iter().flat_map(|head| head.covers.clone()).collect();
     let mut covered = BTreeMap::new();

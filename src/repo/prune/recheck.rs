@@ -83,7 +83,7 @@ impl Second {
         let backend = repo.env.backend.as_ref();
         // Records first: what they reach was there before them.
         let roots = Roots::list(repo, trash)?;
-        let catalogue = Arc::new(Catalogue::load(&repo.env, &repo.state, &repo.keys)?);
+        let catalogue = Arc::new(Catalogue::look(&repo.env, &repo.state, &repo.keys)?);
         let look = tombstones::look(backend, &repo.keys, catalogue.known_index())?.for_deleter()?;
         expect_ours(&look, survey, wanted)?;
         roots.expect(&survey.roots.committed, &look, survey.catalogue.known_tombstones())?;

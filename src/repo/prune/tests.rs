@@ -137,7 +137,7 @@ fn content_that_a_check_told_lost_stops_no_prune_and_what_is_left_stays() {
     let repo = fixture.open();
     let mut planner = repair::Planner::new(repair::Scope::All);
     check::run(&repo, check::Depth::Data, &mut |event| planner.hear(&event)).unwrap();
-    let _ = repair::execute(&repo, &planner.finish(&repo).unwrap(), &mut |_| ()).unwrap();
+    let _ = repair::execute(&repo, (&planner.finish(&repo).unwrap(), &[]), &mut |_| ()).unwrap();
     let (elsewhere, _state) = fixture.open_elsewhere();
 
     let refused = prune(&elsewhere, &AT_ONCE, &mut |_| ());
@@ -243,6 +243,11 @@ fn a_tombstone_that_decays_while_its_deleter_works_is_replaced_before_more_goes(
             seen.push(tombstones());
             if seen.len() == 1 {
                 damage(backend, &seen[0][0]);
+                // Whoever commits now sees all that is going.
+                let repo = fixture.open();
+                let known = repo.catalogue().unwrap();
+                let look = tombstones::look(backend, repo.keys(), known.known_index()).unwrap();
+                assert_eq!((look.packs().len(), look.unread.len()), (70, 1));
             }
         }
     })
