@@ -20,6 +20,7 @@ pub fn check(backend: &dyn Backend) {
     an_absent_object_is_missing(backend);
     deleting_is_final_and_may_be_repeated(backend);
     what_is_set_aside_is_kept_under_its_former_name(backend);
+    the_right_bytes_take_the_place_of_damaged_ones(backend);
     of_many_writers_of_one_name_one_wins(backend);
 }
 
@@ -168,6 +169,19 @@ fn what_is_set_aside_is_kept_under_its_former_name(backend: &dyn Backend) {
         assert!(backend.list(Folder::Quarantine).unwrap().objects.contains(&listed));
     }
     assert_eq!(backend.set_aside(&name).unwrap(), None);
+}
+
+fn the_right_bytes_take_the_place_of_damaged_ones(backend: &dyn Backend) {
+    let name = pack(9);
+    let aside = |turn| ObjectName::Quarantined { former: Box::new(name.clone()), turn };
+    assert_eq!(backend.replace(&name, b"right").unwrap(), None);
+    for turn in [1, 2] {
+        assert_eq!(backend.replace(&name, b"right").unwrap(), Some(aside(turn)));
+
+        assert_eq!(backend.get(&name, 5).unwrap(), b"right");
+        assert_eq!(backend.get(&aside(turn), 5).unwrap(), b"right");
+    }
+    backend.delete(&name).unwrap();
 }
 
 fn of_many_writers_of_one_name_one_wins(backend: &dyn Backend) {

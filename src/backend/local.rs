@@ -253,6 +253,43 @@ impl LocalBackend {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
+    /// Gives the object a second name in `quarantine/`. Nothing if it is absent.
+    fn link_aside(&self, name: &ObjectName) -> io::Result<Option<ObjectName>> {
+        let from = self.open_folder(name.folder())?;
+        let to = self.folder_for_writing(Folder::Quarantine)?;
+        let old = name.file_name();
+        let inode = match self.disk.stat(&from, old.as_ref()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            stat => stat?.inode,
+        };
+        for aside in super::quarantine_names(name) {
+            let new = aside.file_name();
+            let linked = self.disk.hard_link(&from, old.as_ref(), &to, new.as_ref());
+            match linked {
+                // Another damage, unless it is from an attempt that was cut off here.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if self.disk.stat(&to, new.as_ref())?.inode != inode {
+                        continue;
+                    }
+                }
+                other => other?,
+            }
+            self.disk.sync_dir(&to)?;
+            return Ok(Some(aside));
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Renames over the object, which has a second name by then.
+    fn rename_over(&self, name: &ObjectName, bytes: &[u8]) -> io::Result<Option<ObjectName>> {
+        let dir = self.folder_for_writing(name.folder())?;
+        // Of an attempt that was cut off; failing to remove it is no reason to repair nothing.
+        let _ = file::remove_stale(&*self.disk, &dir);
+        let aside = self.link_aside(name)?;
+        file::replace(&*self.disk, &dir, name.file_name().as_ref(), bytes, OBJECT_MODE)?;
+        Ok(aside)
+    }
+
     fn missing(&self, name: &ObjectName) -> Error {
         Error::Missing { name: name.clone(), place: self.place() }
     }
@@ -355,6 +392,19 @@ impl Backend for LocalBackend {
         }
     }
 
+    fn replace(&self, name: &ObjectName, bytes: &[u8]) -> Result<Option<ObjectName>, Error> {
+        let replaced = self.rename_over(name, bytes);
+        drop(self.take_open_pack(name));
+        match replaced {
+            Err(error) if knows_no_second_names(&error) => {
+                let aside = self.set_aside(name)?;
+                self.put_new(name, &[bytes])?;
+                Ok(aside)
+            }
+            done => done.map_err(|source| failed("replace", &name.to_string(), &self.path, source)),
+        }
+    }
+
     fn free_bytes(&self) -> Result<Option<u64>, Error> {
         match self.disk.free_bytes(&self.root) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -381,6 +431,11 @@ fn failed(action: &'static str, what: &str, path: &Path, source: io::Error) -> E
         }
         _ => Error::Io { action, what: what.to_owned(), place, source },
     }
+}
+
+/// What a file system without hard links says.
+fn knows_no_second_names(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
 }
 
 fn unreachable(path: &Path, source: io::Error) -> Error {

@@ -78,6 +78,17 @@ pub trait Backend: Send + Sync + fmt::Debug {
         set_aside_by_copying(self, name)
     }
 
+    /// Puts the right bytes in the place of damaged ones, which move to `quarantine/`; durable on
+    /// return. Returns their name there. May be repeated after any error.
+    ///
+    /// The bytes must be those that the object always had: no name ever stands for something else.
+    /// Where the place can do it in one step, a reader finds the one or the other at any moment.
+    fn replace(&self, name: &ObjectName, bytes: &[u8]) -> Result<Option<ObjectName>, Error> {
+        let aside = self.set_aside(name)?;
+        self.put_new(name, &[bytes])?;
+        Ok(aside)
+    }
+
     /// Free space in bytes, where the backend can tell.
     fn free_bytes(&self) -> Result<Option<u64>, Error>;
 

@@ -21,9 +21,10 @@ use crate::{
         event::Observer,
         forget::Most,
         mirror::{
-            self, Ledger, Memory, Mend, Need, Outlook, Presence, Pushed, Reconciled, Target,
-            Tended, Upkeep,
+            self, Holds, Ledger, Look, Memory, Mend, Need, Outlook, Presence, Pushed, Reconciled,
+            Target, Tended, Upkeep,
         },
+        repair,
     },
     repo::{self, Repository, history::History},
     setup::Known,
@@ -58,7 +59,10 @@ pub fn figure(outcomes: &[Outcome]) -> serde_json::Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Care {
     Trust,
+    /// By its listing.
     Compare,
+    /// By the content of every object as well.
+    Prove,
 }
 
 /// The mirrors that are not the repository itself.
@@ -94,6 +98,45 @@ pub fn target(
     };
     let backend = context.machine.mirror(mirror, repository, known)?;
     Ok(Target { name: mirror.name.clone(), backend, keep: mirror.keep(&config.zone) })
+}
+
+/// The mirrors that hold this repository and can be asked now; what keeps the others from it is
+/// told.
+pub fn that_answer(
+    context: &Context,
+    (config, repository): (&Config, &Repository),
+) -> Result<Vec<repair::Mirror>, Error> {
+    let mut found = Vec::new();
+    for mirror in mirrors(config) {
+        match open_used(context, repository, mirror) {
+            Ok(answers) => found.extend(answers),
+            Err(error) if is_stop(&error) => return Err(error),
+            Err(error) => {
+                let explanation = explain(&error);
+                let message = text::printable(explanation.message.as_bytes());
+                context.output.hide_progress();
+                context.output.warning(&format!(
+                    "mirror {}: {message}; nothing is taken from it  [{}]",
+                    mirror.name, explanation.code
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Opens a mirror to take something from it. Nothing if it was never used: nothing is made there.
+fn open_used(
+    context: &Context,
+    repository: &Repository,
+    mirror: &Mirror,
+) -> Result<Option<repair::Mirror>, Error> {
+    let known = Known::Used(ledger(repository, mirror)?.proven());
+    let backend = context.machine.mirror(mirror, repository, known)?;
+    let target = Target { name: mirror.name.clone(), backend, keep: None };
+    let holds = mirror::holds(repository, &target)?;
+    let Target { name, backend, .. } = target;
+    Ok((holds == Holds::ThisRepository).then_some(repair::Mirror { name, backend }))
 }
 
 /// Brings every mirror up to date. One that fails makes the run incomplete.
@@ -142,9 +185,14 @@ fn push(
     observer: &dyn Observer,
 ) -> Result<Pushed, Error> {
     let target = target(context, (config, repository), mirror, ledger)?;
-    if care == Care::Compare {
-        let mend = (Mend::Differences, observer);
-        let found = mirror::reconcile(repository, &target, ledger, mend)?;
+    let look = match care {
+        Care::Trust => None,
+        Care::Compare => Some(Look::Listing),
+        Care::Prove => Some(Look::Content),
+    };
+    if let Some(look) = look {
+        let how = (look, Mend::Differences);
+        let found = mirror::reconcile(repository, (&target, ledger), how, observer)?;
         tell_reconciled(context, mirror, &found);
     }
     let pushed = mirror::push(repository, &target, ledger, observer)?;
@@ -295,6 +343,14 @@ pub fn tell_reconciled(context: &Context, mirror: &Mirror, found: &Reconciled) {
     let differences = text::counted(found.findings.len() as u64, "difference");
     let bytes = text::bytes(found.bytes);
     output.remark(&format!("mirror {}: {count}, {bytes}, {differences}", mirror.name));
+    for (mended, words) in
+        [(found.mended, "put right there"), (found.fetched, "fetched from there")]
+    {
+        if mended > 0 {
+            let objects = text::counted(mended, "object");
+            output.remark(&format!("mirror {}: {objects} {words}", mirror.name));
+        }
+    }
 }
 
 /// One difference in words.
@@ -305,6 +361,7 @@ pub fn words(finding: &mirror::Finding) -> String {
         Finding::OtherSize { name, bytes, expected } => {
             format!("{name} has {bytes} bytes there, {expected} are right")
         }
+        Finding::OtherContent(name) => format!("{name} has another content there"),
         Finding::OnlyThere { name, .. } => format!("{name} is only there"),
         Finding::Foreign(name) => format!("{name} is none of ours; it is left alone"),
     }

@@ -1,6 +1,6 @@
 //! Repairing: a check, a plan of what it found, and then the plan.
 
-pub use crate::repo::repair::{Outcome, Plan, Scope, Step};
+pub use crate::repo::repair::{Mirror, Outcome, Plan, Scope, Step};
 
 use crate::{
     ops::{
@@ -36,13 +36,13 @@ pub fn plan(
     Ok(Diagnosis { plan: planner.finish(repo)?, found })
 }
 
-/// Carries out the plan, and looks again at what there is now.
+/// Carries out the plan, with what these mirrors have, and looks again at what there is now.
 pub fn execute(
     repo: &Repository,
-    plan: &Plan,
+    (plan, mirrors): (&Plan, &[Mirror]),
     observer: &dyn Observer,
 ) -> Result<(Outcome, Report), Error> {
-    let outcome = repair::execute(repo, plan, &mut |step| {
+    let outcome = repair::execute(repo, (plan, mirrors), &mut |step| {
         observer.observe(&Event::Phase { phase: Phase::Repair, item: step.item() });
     })?;
     for (item, why) in &outcome.left {

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::{
-    backend::{self, Folder, ObjectName},
-    crypto::object::open_object,
+    backend::{self, Backend, Folder, ObjectName},
+    crypto::{keys::Keys, object::open_object},
     format::envelope::Kind,
     id::{ChunkId, ObjectId, PackId, SnapshotId},
     limits::PACK_BYTES_MAX,
@@ -135,7 +135,8 @@ impl Check<'_> {
 
     fn index_objects(&mut self) -> Result<(), Error> {
         for listed in self.repo.env.backend.list(Folder::Index)?.objects {
-            if let Err(error) = read_index_object(self.repo, &listed.name, listed.bytes) {
+            let place = (self.repo.env.backend.as_ref(), &*self.repo.keys);
+            if let Err(error) = read_index_object(place, &listed.name, listed.bytes) {
                 self.tell(CheckEvent::Damaged { name: listed.name, why: error.to_string() });
             }
         }
@@ -404,7 +405,9 @@ pub fn verify_object(repo: &Repository, name: &ObjectName) -> Result<(), Error> 
         ObjectName::Pack(pack) => {
             pack_check::verify(backend, &repo.keys, *pack, backend.size(name)?)
         }
-        ObjectName::Index { .. } => read_index_object(repo, name, backend.size(name)?),
+        ObjectName::Index { .. } => {
+            read_index_object((backend, &repo.keys), name, backend.size(name)?)
+        }
         ObjectName::Parity(id) => parity::verify(repo, *id, backend.size(name)?, Depth::Data),
         ObjectName::Descriptor { .. } | ObjectName::Ring { .. } | ObjectName::Slot { .. } => {
             let lost = keyring::lost_copies(&repo.env, &repo.opened)?;
@@ -417,9 +420,13 @@ pub fn verify_object(repo: &Repository, name: &ObjectName) -> Result<(), Error> 
     }
 }
 
-fn read_index_object(repo: &Repository, name: &ObjectName, bytes: u64) -> Result<(), Error> {
-    let backend = repo.env.backend.as_ref();
-    let mut reader = IndexObjectReader::open(backend, &repo.keys, name.clone(), bytes)?;
+/// Reads an index object of this place to its end.
+pub(super) fn read_index_object(
+    (backend, keys): (&dyn Backend, &Keys),
+    name: &ObjectName,
+    bytes: u64,
+) -> Result<(), Error> {
+    let mut reader = IndexObjectReader::open(backend, keys, name.clone(), bytes)?;
     let _ = reader.head()?;
     while reader.contents()?.is_some() {}
     Ok(())

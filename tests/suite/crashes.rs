@@ -46,7 +46,8 @@ fn a_kill_of_the_run_that_follows_a_kill_loses_nothing() {
     tally.print("killed, and killed again:");
 }
 
-fn durable_steps(world: &World, work: Work) -> u64 {
+/// How many there are.
+pub fn durable_steps(world: &World, work: Work) -> u64 {
     let counting = FaultyDisk::counting();
     let done = work.run(counting.clone(), &world.vault_for(work), &world.shop);
     assert!(done.is_ok(), "{work:?}: {done:?}");

@@ -40,7 +40,7 @@ fn try_all(times: Times) {
         let done = work.run(counting.clone(), &world.vault_for(work), &world.shop);
         assert!(done.is_ok(), "{work:?}: {done:?}");
         // A repair reads much, in few different ways.
-        let stride = if work == Work::Repair { 11 } else { 1 };
+        let stride = if matches!(work, Work::Repair | Work::Heal) { 11 } else { 1 };
         let plans: Vec<Plan> = [(Class::Write, &WRITE_KINDS[..]), (Class::Read, &READ_KINDS[..])]
             .into_iter()
             .flat_map(|(class, kinds)| plans(class, counting.calls(class), kinds, times))

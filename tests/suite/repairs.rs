@@ -47,7 +47,7 @@ fn plan_all(repo: &Repository) -> Plan {
 }
 
 fn repair(repo: &Repository) -> Outcome {
-    execute(repo, &plan_all(repo), &Silent).unwrap().0
+    execute(repo, (&plan_all(repo), &[]), &Silent).unwrap().0
 }
 
 /// The damages that are repaired, fewer than those that must be noticed: each costs many restores.
@@ -202,7 +202,7 @@ fn a_damaged_chunk_of_any_kind_is_healed_by_the_next_backup() {
             let diagnosis = plan(&repo, (Scope::All, Depth::Data), &Silent).unwrap();
             assert!(diagnosis.found.affected > 0, "the loss of a {kind} is not told");
             if is_repaired {
-                let _ = execute(&repo, &diagnosis.plan, &Silent).unwrap();
+                let _ = execute(&repo, (&diagnosis.plan, &[]), &Silent).unwrap();
             }
 
             let report = scene.shop.back_up(&repo).unwrap();

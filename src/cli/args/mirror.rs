@@ -145,6 +145,9 @@ pub struct MirrorSyncArgs {
     /// List what is there first, compare, and mend both ways
     #[arg(long)]
     pub check: bool,
+    /// Compare the content as well: by the checksums of the place, or by reading it
+    #[arg(long, requires = "check")]
+    pub read_data: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,8 +6,9 @@ use clap::{Args, ValueEnum};
 #[command(
     after_help = "Without a word, everything is repaired. A repair deletes nothing: what is \
                         damaged is moved to the quarantine folder of the repository, after all \
-                        that still opens in it was stored anew. What is lost, the next backup \
-                        stores again from its sources, if they still have it."
+                        that still opens in it was stored anew. What a mirror has whole is taken \
+                        from there. What is lost, the next backup stores again from its sources, \
+                        if they still have it."
 )]
 pub struct RepairArgs {
     /// Repair only this

@@ -115,7 +115,11 @@ fn sync(context: &Context, args: &MirrorSyncArgs) -> Result<Done, Error> {
         let message = "there is no mirror to bring up to date".to_owned();
         return Err(Error::Usage { message, help: "add one:  stillpoint mirror add NAME --kind" });
     }
-    let care = if args.check { Care::Compare } else { Care::Trust };
+    let care = match (args.check, args.read_data) {
+        (false, _) => Care::Trust,
+        (true, false) => Care::Compare,
+        (true, true) => Care::Prove,
+    };
     let items = chosen.iter().map(|mirror| mirror.name.clone()).collect();
     recorded(context, &config, Start { items, ..Start::default() }, |observer| {
         let repository = context.open(&config, observer)?;

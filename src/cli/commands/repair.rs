@@ -9,6 +9,7 @@ use crate::{
         confirm::{Said, confirm},
         context::Context,
         error::Error,
+        mirrors,
         output::Tone,
         run::{Done, recorded},
         text,
@@ -35,7 +36,12 @@ pub fn run(context: &Context, args: &RepairArgs) -> Result<Done, Error> {
     let depth = if args.read_data { Depth::Data } else { Depth::Structure };
     recorded(context, &config, Start::default(), |observer| {
         let repository = context.open(&config, observer)?;
-        let diagnosis = plan(&repository, (scope, depth), observer)?;
+        let mut diagnosis = plan(&repository, (scope, depth), observer)?;
+        let mirrors = match diagnosis.plan.wants_mirrors() {
+            true => mirrors::that_answer(context, (&config, &repository))?,
+            false => Vec::new(),
+        };
+        diagnosis.plan.use_mirrors(&mirrors);
         show(context, &diagnosis.plan);
         let mut done = if diagnosis.plan.steps.is_empty() {
             nothing_to_do(context, args, &diagnosis)
@@ -45,7 +51,7 @@ pub fn run(context: &Context, args: &RepairArgs) -> Result<Done, Error> {
         } else {
             let said = if args.yes { Said::Yes } else { Said::Nothing };
             confirm(context, said, "Go on?")?;
-            let (outcome, left) = execute(&repository, &diagnosis.plan, observer)?;
+            let (outcome, left) = execute(&repository, (&diagnosis.plan, &mirrors), observer)?;
             tell(context, &repository, &outcome, &left);
             figures(&outcome, &left)
         };
@@ -87,6 +93,7 @@ fn figures(outcome: &Outcome, left: &Report) -> Done {
         .figure("packs_rebuilt", outcome.packs_rebuilt)
         .figure("chunks_saved", outcome.chunks_saved)
         .figure("packs_indexed", outcome.packs_indexed)
+        .figure("fetched", outcome.fetched.len())
         .figure("set_aside", outcome.set_aside.len())
         .figure("not_repaired", outcome.left.len())
         .figure("affected", left.affected)
@@ -112,6 +119,9 @@ fn words(step: &Step) -> (&'static str, String, &str) {
             ("salvage", does, why)
         }
         Step::SetAside { why, .. } => ("set-aside", "set aside".to_owned(), why),
+        Step::Fetch { from, why, .. } => {
+            ("fetch", format!("take it from the mirror {from}, if it is whole there"), why)
+        }
         Step::IndexPacks { packs } => {
             let packs = text::counted(*packs, "pack");
             ("index-packs", format!("add {packs} that no index object names"), "")
@@ -125,6 +135,7 @@ fn wire(step: &Step) -> Value {
     match step {
         Step::Salvage { chunks_bad, .. } => wire["chunks_bad"] = (*chunks_bad).into(),
         Step::IndexPacks { packs } => wire["packs"] = (*packs).into(),
+        Step::Fetch { from, .. } => wire["from"] = from.as_str().into(),
         _ => {}
     }
     wire
@@ -156,6 +167,7 @@ fn tell(context: &Context, repository: &Repository, outcome: &Outcome, left: &Re
     let lines = [
         (outcome.copies_restored + outcome.records_restored, "object", "put again"),
         (outcome.packs_rebuilt, "pack", "computed again from parity"),
+        (outcome.fetched.len() as u64, "object", "taken from a mirror"),
         (outcome.chunks_saved, "chunk", "of damaged packs stored anew"),
         (outcome.packs_indexed, "pack", "added to the index"),
         (outcome.set_aside.len() as u64, "object", "moved to quarantine/"),

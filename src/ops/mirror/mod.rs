@@ -23,7 +23,7 @@ pub use keep::Keep;
 pub use ledger::{Ledger, Memory, Notes, Tended};
 pub use places::{Outlook, Presence, Waiting};
 pub use push::{Pushed, push};
-pub use reconcile::{Finding, Mend, Reconciled, reconcile};
+pub use reconcile::{Finding, Look, Mend, Reconciled, reconcile};
 pub use tend::{Need, Upkeep, is_due, outlook, tend};
 
 use crate::{

@@ -52,7 +52,7 @@ fn repair(repo: &Repository) -> Outcome {
     let mut planner = Planner::new(Scope::All);
     check::run(repo, Depth::Data, &mut |event| planner.hear(&event)).unwrap();
     let plan = planner.finish(repo).unwrap();
-    execute(repo, &plan, &mut |_| {}).unwrap()
+    execute(repo, (&plan, &[]), &mut |_| {}).unwrap()
 }
 
 /// Numbers that differ for each seed and are the same in every run.

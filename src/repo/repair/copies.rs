@@ -10,8 +10,8 @@ use crate::{
         Error, Repository,
         index_object::IndexObjectReader,
         keyring,
-        object::{self, OBJECT_BYTES_MAX},
-        repair::{Outcome, make_way, set_aside},
+        object::OBJECT_BYTES_MAX,
+        repair::{Outcome, put_back, set_aside},
         snapshots,
     },
 };
@@ -52,9 +52,7 @@ const fn record_name(id: SnapshotId, kind: Kind) -> ObjectName {
     }
 }
 
-/// Sets aside what is under the name, if anything, and puts the bytes there.
-///
-/// Between the two the object is as absent as it was unreadable.
+/// Puts these bytes under the name, if they are not there.
 fn replace(
     repo: &Repository,
     name: &ObjectName,
@@ -63,11 +61,9 @@ fn replace(
 ) -> Result<(), Error> {
     match repo.env.backend.get(name, bytes.len() as u64) {
         // By a run that finished it meanwhile.
-        Ok(found) if found == bytes => return Ok(()),
-        // Also if it is missing: the name may be there without content.
-        _ => make_way(repo, name, outcome)?,
+        Ok(found) if found == bytes => Ok(()),
+        _ => put_back(repo, name, bytes, outcome),
     }
-    object::put_same(repo.env.backend.as_ref(), name, bytes)
 }
 
 /// Puts both copies of a record again, neither of which opens, from the copy in an index object.

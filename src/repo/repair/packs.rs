@@ -122,7 +122,8 @@ impl Saved {
     }
 }
 
-fn put_chunks(blob: &Blob<'_>, plain: &[u8], lane: &mut Lane) -> Result<(), Error> {
+/// Stores the chunks of a blob that have no copy to rely on.
+pub fn put_chunks(blob: &Blob<'_>, plain: &[u8], lane: &mut Lane) -> Result<(), Error> {
     for chunk in blob.chunks() {
         let start = chunk.start as usize;
         let _ = lane.put(&plain[start..start + chunk.bytes as usize])?;

@@ -6,8 +6,8 @@ use crate::{
     backend::ObjectName,
     id::PackId,
     repo::{
-        Error, Repository, object, parity,
-        repair::{Outcome, Step, make_way, packs},
+        Error, Repository, parity,
+        repair::{Mirror, Outcome, Step, elsewhere, packs, put_back},
     },
 };
 
@@ -30,15 +30,23 @@ pub fn plan(repo: &Repository, steps: &mut Vec<Step>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts a pack again as it was. If too much is lost for that, what opens of it is stored anew.
-pub fn rebuild(repo: &Repository, pack: PackId, outcome: &mut Outcome) -> Result<(), Error> {
+/// Puts a pack again as it was: from its parity, or else from a mirror. If neither can do that,
+/// what opens of it is stored anew.
+pub fn rebuild(
+    repo: &Repository,
+    mirrors: &[Mirror],
+    pack: PackId,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
     let name = ObjectName::Pack(pack);
     for object in parity::objects(repo)? {
         let Some(bytes) = parity::rebuild(repo, &object, pack)? else { continue };
-        make_way(repo, &name, outcome)?;
-        object::put_same(repo.env.backend.as_ref(), &name, &bytes)?;
+        put_back(repo, &name, &bytes, outcome)?;
         outcome.packs_rebuilt += 1;
         return acquit(repo, pack);
+    }
+    if elsewhere::fetch(repo, mirrors, &name, outcome).is_ok() {
+        return Ok(());
     }
     match repo.env.backend.size(&name) {
         Ok(_) => packs::salvage(repo, &[pack], outcome),
@@ -50,7 +58,7 @@ pub fn rebuild(repo: &Repository, pack: PackId, outcome: &mut Outcome) -> Result
 }
 
 /// The pack was proven from the bytes that were written: it may be relied on again.
-fn acquit(repo: &Repository, pack: PackId) -> Result<(), Error> {
+pub fn acquit(repo: &Repository, pack: PackId) -> Result<(), Error> {
     let mut state = repo.writer_state()?;
     if state.damaged_packs.remove(&pack.to_string()) {
         repo.state.set_writer(&repo.env, &state)?;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use stillpoint::{
+    backend::local::LocalBackend,
     config::Place,
     crypto::secret::Credential,
     disk::{Disk, RealDisk, Uninterrupted},
@@ -107,28 +108,59 @@ impl Vault {
         let repo = self.open(disk)?;
         let all = (repair::Scope::All, Depth::Structure);
         let diagnosis = repair::plan(&repo, all, &Silent).map_err(told)?;
-        repair::execute(&repo, &diagnosis.plan, &Silent).map(|done| done.0).map_err(told)
+        repair::execute(&repo, (&diagnosis.plan, &[]), &Silent).map(|done| done.0).map_err(told)
+    }
+
+    /// As [`Self::repair`], with the mirror at hand.
+    pub fn heal(&self, disk: impl Disk + 'static) -> Result<repair::Outcome, Failure> {
+        let repo = self.open(disk)?;
+        let backend = LocalBackend::open(repo.environment().disk.clone(), &self.mirror());
+        let backend = Arc::new(backend.map_err(told)?);
+        let mirrors = [repair::Mirror { name: "away".to_owned(), backend }];
+        let all = (repair::Scope::All, Depth::Structure);
+        let mut plan = repair::plan(&repo, all, &Silent).map_err(told)?.plan;
+        plan.use_mirrors(&mirrors);
+        repair::execute(&repo, (&plan, &mirrors), &Silent).map(|done| done.0).map_err(told)
     }
 
     /// Does harm to a descriptor, a record, an index object and a pack, so that each can be made
     /// good.
     pub fn damage(&self) {
-        let in_folder = |folder: &str| {
-            let entries = fs::read_dir(self.repository().join(folder)).unwrap();
-            let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-            paths.sort();
-            paths
-        };
-        let rewrite = |path: &Path, change: &dyn Fn(&mut Vec<u8>)| {
-            let mut bytes = fs::read(path).unwrap();
-            change(&mut bytes);
-            fs::remove_file(path).unwrap();
-            fs::write(path, bytes).unwrap();
-        };
-        fs::remove_file(&in_folder("descriptor")[1]).unwrap();
-        rewrite(&in_folder("pending")[0], &|bytes| bytes.fill(0));
-        rewrite(&in_folder("index")[0], &|bytes| bytes.truncate(100));
-        rewrite(&in_folder("packs")[0], &|bytes| *bytes.last_mut().unwrap() ^= 1);
+        fs::remove_file(&self.in_folder("descriptor")[1]).unwrap();
+        rewrite(&self.in_folder("pending")[0], &|bytes| bytes.fill(0));
+        rewrite(&self.in_folder("index")[0], &|bytes| bytes.truncate(100));
+        rewrite(&self.in_folder("packs")[0], &|bytes| *bytes.last_mut().unwrap() ^= 1);
+    }
+
+    /// Makes a mirror, and does harm to index, record and packs that only the mirror can make good.
+    pub fn mirror_and_harm(&self) {
+        copy_tree(&self.repository(), &self.mirror());
+        for second in fs::read_dir(self.mirror().join("pending")).unwrap() {
+            fs::remove_file(second.unwrap().path()).unwrap();
+        }
+        for folder in ["snapshots", "pending"] {
+            rewrite(&self.in_folder(folder)[0], &|bytes| bytes.fill(0));
+        }
+        let index = self.in_folder("index");
+        index.iter().for_each(|path| rewrite(path, &|bytes| bytes.truncate(100)));
+        for pack in self.in_folder("packs") {
+            rewrite(&pack, &|bytes| {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                *bytes.last_mut().unwrap() ^= 1;
+            });
+        }
+    }
+
+    fn mirror(&self) -> PathBuf {
+        self.path.join("mirror")
+    }
+
+    fn in_folder(&self, folder: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.repository().join(folder)).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
     }
 
     /// Restores the oldest snapshot into the target of this name.
@@ -155,6 +187,13 @@ pub fn steady() -> impl Disk + 'static {
 
 fn machine(disk: impl Disk + 'static) -> Machine {
     Machine { disk: Arc::new(disk), ..Machine::real() }
+}
+
+fn rewrite(path: &Path, change: &dyn Fn(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
 }
 
 fn told(error: impl std::error::Error) -> Failure {

@@ -21,6 +21,8 @@ pub enum Work {
     /// After a rotation.
     Reseal,
     Repair,
+    /// A repair of what only a mirror still has.
+    Heal,
     Prune,
     Forget,
     Undelete,
@@ -51,13 +53,14 @@ pub enum Scrutiny {
 const TARGET: &str = "restored";
 
 impl Work {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Init,
         Self::FirstBackup,
         Self::NextBackup,
         Self::Restore,
         Self::RebuildIndex,
         Self::Repair,
+        Self::Heal,
     ];
 
     /// What changes keys has its own rules, in `crate::keys`.
@@ -92,6 +95,7 @@ impl Work {
             Self::Restore => vault.restore_oldest(disk, TARGET).map(|report| report.is_complete()),
             Self::RebuildIndex => vault.rebuild_index(disk).map(|report| report.damaged.is_empty()),
             Self::Repair => vault.repair(disk).map(|outcome| outcome.left.is_empty()),
+            Self::Heal => vault.heal(disk).map(|outcome| outcome.left.is_empty()),
             Self::AddKey | Self::ChangeKey | Self::RemoveKey | Self::RotateKeys | Self::Reseal => {
                 crate::keys::change(self, disk, vault).map(|()| true)
             }
@@ -121,6 +125,8 @@ pub struct World {
     vaults: [Vault; 3],
     /// One with both, in which much is damaged and nothing lost.
     damaged: Vault,
+    /// One with both, in which nothing is whole any more, and its mirror.
+    harmed: Vault,
 }
 
 impl World {
@@ -139,7 +145,10 @@ impl World {
         let moments = [before, shop.content()];
         let damaged = two.copied();
         damaged.damage();
-        Self { shop, moments, absent: Vault::absent(), vaults: [none, one, two], damaged }
+        let harmed = two.copied();
+        harmed.mirror_and_harm();
+        let vaults = [none, one, two];
+        Self { shop, moments, absent: Vault::absent(), vaults, damaged, harmed }
     }
 
     /// A vault of its own for one run of the work.
@@ -147,6 +156,7 @@ impl World {
         match work {
             Work::Init => self.absent.copied(),
             Work::Repair => self.damaged.copied(),
+            Work::Heal => self.harmed.copied(),
             work => self.vaults[self.reported_before(work).len()].copied(),
         }
     }
@@ -185,6 +195,11 @@ impl World {
             let outcome = vault.repair(steady()).expect("a repair goes on where one ended");
             assert!(outcome.left.is_empty(), "{outcome:?}");
             assert_eq!(vault.repair(steady()), Ok(Outcome::default()));
+        }
+        if work == Work::Heal {
+            let outcome = vault.heal(steady()).expect("a repair goes on where one ended");
+            assert!(outcome.left.is_empty(), "{outcome:?}");
+            assert_eq!(vault.heal(steady()), Ok(Outcome::default()));
         }
         let now = self.assert_goes_on(work, vault, scrutiny);
         let before = self.reported_before(work).len();

@@ -17,7 +17,7 @@ use crate::{
         text,
     },
     config::{Config, Mirror},
-    ops::mirror::{self, Ledger, Mend, Outlook, Presence, Reconciled, Waiting},
+    ops::mirror::{self, Ledger, Look, Mend, Outlook, Presence, Reconciled, Waiting},
     repo::{Repository, Snapshot},
 };
 
@@ -89,7 +89,12 @@ fn compare(
     observer: &dyn crate::ops::event::Observer,
 ) -> Result<Reconciled, Error> {
     let target = mirrors::target(context, (config, repository), mirror, ledger)?;
-    let found = mirror::reconcile(repository, &target, ledger, (Mend::Report, observer))?;
+    let found = mirror::reconcile(
+        repository,
+        (&target, ledger),
+        (Look::Listing, Mend::Report),
+        observer,
+    )?;
     context.output.hide_progress();
     mirrors::tell_reconciled(context, mirror, &found);
     Ok(found)
