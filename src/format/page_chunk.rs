@@ -27,6 +27,16 @@ pub enum Older {
     Chunk { id: ChunkId, slot: u8 },
 }
 
+impl Older {
+    /// The page chunk that the older version lies in, unless it is in the base.
+    pub const fn chunk(self) -> Option<ChunkId> {
+        match self {
+            Self::Base => None,
+            Self::Chunk { id, .. } => Some(id),
+        }
+    }
+}
+
 /// What a slot holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageSlot<'a> {

@@ -12,7 +12,9 @@ use crate::{
         base::{group_pages, store_base},
         changed::ChangedCursor,
         encode::{Against, Encoded, Links, PageEncoder, WINDOW_BYTES},
-        maps::{count_pages, keep_needed, merge, store_ids, store_map, without_named},
+        maps::{
+            count_pages, keep_needed, merge, store_ids, store_map, table_bytes_kept, without_named,
+        },
         needs::Needs,
     },
 };
@@ -112,7 +114,8 @@ impl Increment<'_> {
         self.check_coverage(folded, &recent)?;
         let recent_bytes = recent.encode()?.len() as u64;
         let written = older.recent_bytes_written + recent_bytes;
-        let folds = written > older.folded.bytes || recent_bytes > RECENT_MAP_BYTES_MAX;
+        let fold_bytes = older.folded.bytes - table_bytes_kept(folded);
+        let folds = written > fold_bytes || recent_bytes > RECENT_MAP_BYTES_MAX;
         let folded = match self.storage {
             Storage::Full => self.refresh(store, merge(folded, &recent, page_count), changed)?,
             Storage::Incremental if folds => {

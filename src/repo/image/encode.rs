@@ -12,23 +12,17 @@ use crate::{
         patch,
     },
     id::ChunkId,
-    limits::{MIB, PAGE_SLOTS_MAX, PATCH_DEPTH_MAX},
-    repo::image::{Error, ImageReader, maps::Table, reader::Group},
+    limits::{MIB, PAGE_SLOTS_MAX},
+    repo::image::{
+        Error, ImageReader,
+        choice::{Patch, choose, patch_bytes_max},
+        maps::Table,
+        reader::Group,
+    },
 };
 
 /// A patch longer than this part of its page is not worth its dependence on an older version.
 const PATCH_PERCENT_MAX: usize = 30;
-/// What it costs to name the chunk of an older version, here and in the page map: ids do not
-/// compress, patches do. The base needs no name.
-const REFERENCE_BYTES: usize = 64;
-/// How much more it may cost to start from an older version, when the newest one is as many patches
-/// deep as any may be.
-///
-/// What the newest version was made from is then the nearest at hand, and with every change the
-/// page moves further away from it. A patch of twice the length that starts higher up can carry
-/// others again: a page that changes every hour costs a few of its changes each time, and not all
-/// that it has seen. Of 1.5, 2 and 2.5, simulated at four rates of change, 2 did best.
-const HIGHER_UP_TIMES: usize = 2;
 /// Pages encoded at a time.
 pub const WINDOW_BYTES: usize = 4 * MIB;
 /// Plain pages in one chunk.
@@ -57,12 +51,8 @@ pub struct Encoded {
 /// How a page will be stored.
 enum Form {
     Plain,
-    Patch {
-        older: Older,
-        ops: Vec<u8>,
-        /// Chunks that the older version is made from, itself included.
-        needs: Vec<ChunkId>,
-    },
+    /// As one of these, whichever suits the chunk.
+    Patch(Vec<Patch>),
 }
 
 /// Takes changed pages in ascending order and stores them, as patches and plain, in chunks.
@@ -71,7 +61,7 @@ pub struct PageEncoder<'a> {
     older: &'a ImageReader,
     against: Against,
     page_bytes: usize,
-    patches: Vec<(u32, Older, Vec<u8>)>,
+    patches: Vec<(u32, Vec<Patch>)>,
     plain: Vec<(u32, Vec<u8>)>,
     table: Table,
     entries: Vec<PageEntry>,
@@ -105,11 +95,8 @@ impl<'a> PageEncoder<'a> {
         for ((at, page), form) in numbers.iter().enumerate().zip(forms) {
             match form {
                 Form::Plain => self.put_plain(store, *page, bytes_of(at))?,
-                Form::Patch { older, ops, needs } => {
-                    for id in needs {
-                        let _ = self.table.name(id);
-                    }
-                    self.patches.push((*page, older, ops));
+                Form::Patch(ways) => {
+                    self.patches.push((*page, ways));
                     if self.patches.len() == PAGE_SLOTS_MAX {
                         self.flush_patches(store)?;
                     }
@@ -163,36 +150,24 @@ impl<'a> PageEncoder<'a> {
         diff: &mut PageDiff,
         (page, bytes): (u32, &[u8]),
     ) -> Result<Form, Error> {
-        let mut candidates = self.candidates(older, group, page)?;
-        // A version at the full depth cannot carry another patch.
-        let is_deep = candidates.len() > PATCH_DEPTH_MAX;
-        candidates.truncate(PATCH_DEPTH_MAX);
-        let times = if is_deep { HIGHER_UP_TIMES } else { 1 };
-        let patch_bytes_max = bytes.len() * PATCH_PERCENT_MAX / 100;
-        let mut cost_max = patch_bytes_max + REFERENCE_BYTES;
-        let mut best: Option<(usize, Vec<u8>)> = None;
-        for (at, (place, version)) in candidates.iter().enumerate().rev() {
-            let reference_bytes = if *place == Older::Base { 0 } else { REFERENCE_BYTES };
-            let bytes_max = cost_max.saturating_sub(reference_bytes).min(patch_bytes_max);
+        let candidates = self.candidates(older, group, page)?;
+        let bytes_max = bytes.len() * PATCH_PERCENT_MAX / 100;
+        let mut change_bytes = None;
+        let mut ways = Vec::new();
+        // The newest version comes first; one at the full depth only tells how much has changed.
+        for (depth, (place, version)) in candidates.iter().enumerate().rev() {
             let mut ops = Vec::new();
-            if let Some(length) = diff.diff(version, bytes, bytes_max, &mut ops) {
-                best = Some((at, ops));
-                // Only a better one is of interest from now on.
-                cost_max = ((length + reference_bytes) * times).saturating_sub(1);
+            let length = diff.diff(version, bytes, bytes_max, &mut ops);
+            let change_bytes = *change_bytes.get_or_insert(length.unwrap_or(bytes_max));
+            if length.is_none_or(|length| length > patch_bytes_max(depth, change_bytes)) {
+                continue;
             }
+            prove(page, &ops, (version, bytes))?;
+            let below = candidates[..=depth].iter().map(|(place, _)| *place);
+            let needs = below.filter_map(Older::chunk).collect();
+            ways.push(Patch { older: *place, ops, needs });
         }
-        let Some((at, ops)) = best else { return Ok(Form::Plain) };
-        let mut applied = vec![0; bytes.len()];
-        patch::apply(&ops, &candidates[at].1, &mut applied)?;
-        if applied != bytes {
-            return Err(Error::WrongPatch { page });
-        }
-        let needs = candidates[..=at].iter().filter_map(|(place, _)| match place {
-            Older::Base => None,
-            Older::Chunk { id, .. } => Some(*id),
-        });
-        let needs = needs.collect();
-        Ok(Form::Patch { older: candidates[at].0, ops, needs })
+        Ok(if ways.is_empty() { Form::Plain } else { Form::Patch(ways) })
     }
 
     /// The versions of the page that are at hand, each with all below it before it.
@@ -234,9 +209,15 @@ impl<'a> PageEncoder<'a> {
     }
 
     fn flush_patches(&mut self, store: &mut dyn Store) -> Result<(), Error> {
-        let patches = std::mem::take(&mut self.patches);
-        let slots: Vec<(u32, Older, &[u8])> =
-            patches.iter().map(|(page, older, ops)| (*page, *older, ops.as_slice())).collect();
+        let pages = std::mem::take(&mut self.patches);
+        let mut slots: Vec<(u32, Older, &[u8])> = Vec::with_capacity(pages.len());
+        for ((page, ways), chosen) in pages.iter().zip(choose(&pages)) {
+            let patch = &ways[chosen];
+            for id in &patch.needs {
+                let _ = self.table.name(*id);
+            }
+            slots.push((*page, patch.older, &patch.ops));
+        }
         if slots.is_empty() {
             return Ok(());
         }
@@ -251,4 +232,11 @@ impl<'a> PageEncoder<'a> {
         self.entries.extend(slots.iter().copied().zip(0..).map(entry));
         let _ = self.links.insert(id, slots);
     }
+}
+
+/// Applies a patch and compares what it makes with the page.
+fn prove(page: u32, ops: &[u8], (older, newer): (&[u8], &[u8])) -> Result<(), Error> {
+    let mut applied = vec![0; newer.len()];
+    patch::apply(ops, older, &mut applied)?;
+    if applied == newer { Ok(()) } else { Err(Error::WrongPatch { page }) }
 }

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     chunk::{self, Store},
     format::{
+        cursor::uvarint_bytes,
         page_map::{PageEntry, PageMap},
         stream::Stream,
     },
@@ -18,6 +19,9 @@ use crate::{
 
 /// Maps and lists of ids are stored in chunks of this size.
 const PIECE_BYTES: usize = 256 * KIB;
+
+/// The shortest piece of a chunk table that is stored as a chunk of its own, in ids.
+const TABLE_PIECE_IDS: usize = 64;
 
 /// A chunk table in the making: every chunk once.
 #[derive(Debug, Default)]
@@ -115,11 +119,43 @@ pub fn entries_in<'a>(map: &'a PageMap, pages: &Range<u32>) -> &'a [PageEntry] {
 }
 
 /// Stores a map.
+///
+/// Its chunk table, which does not compress, grows at its end only, until chunks are dropped that
+/// nothing needs. It is cut into pieces of powers of two of ids, the longest first: most of them
+/// are stored already, and there are never many.
 pub fn store_map(store: &mut dyn Store, map: &PageMap) -> Result<Stream, Error> {
     if map.entries.is_empty() {
         return Ok(Stream::default());
     }
-    Ok(store_bytes(store, &map.encode()?)?)
+    let bytes = map.encode()?;
+    let lengths = table_pieces(map.chunks.len());
+    if lengths.is_empty() {
+        return Ok(store_bytes(store, &bytes)?);
+    }
+    let head_bytes = 1 + uvarint_bytes(map.chunks.len() as u64);
+    let (head, mut rest) = bytes.split_at(head_bytes);
+    let mut pieces = vec![head];
+    for length in lengths {
+        let (piece, after) = rest.split_at(length * size_of::<ChunkId>());
+        pieces.extend(piece.chunks(PIECE_BYTES));
+        rest = after;
+    }
+    pieces.extend(rest.chunks(PIECE_BYTES));
+    Ok(store_listed(store, &pieces)?)
+}
+
+/// What of a map's chunk table is probably stored already when it is stored the next time.
+pub fn table_bytes_kept(map: &PageMap) -> u64 {
+    let ids: usize = table_pieces(map.chunks.len()).iter().sum();
+    (ids * size_of::<ChunkId>()) as u64
+}
+
+/// The lengths of the pieces of a chunk table, in ids; what is left over is stored with what
+/// follows the table.
+fn table_pieces(id_count: usize) -> Vec<usize> {
+    let units = id_count / TABLE_PIECE_IDS;
+    let powers = (0..usize::BITS).rev().map(|bit| 1 << bit);
+    powers.filter(|power| units & power != 0).map(|power| power * TABLE_PIECE_IDS).collect()
 }
 
 /// Stores a list of ids.
@@ -130,6 +166,15 @@ pub fn store_ids(store: &mut dyn Store, ids: &[ChunkId]) -> Result<Stream, Error
         writer.put(store, &bytes)?;
     }
     Ok(writer.finish(store)?)
+}
+
+/// Stores the pieces of a sequence, and a list of them: what names the sequence, several times an
+/// hour, then takes one id.
+fn store_listed(store: &mut dyn Store, pieces: &[&[u8]]) -> Result<Stream, chunk::Error> {
+    let ids = pieces.iter().map(|piece| store.put(piece)).collect::<Result<Vec<_>, _>>()?;
+    let list: Vec<u8> = ids.iter().flat_map(|id| id.0).collect();
+    let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+    Ok(Stream { depth: 1, bytes, ids: vec![store.put(&list)?] })
 }
 
 fn store_bytes(store: &mut dyn Store, bytes: &[u8]) -> Result<Stream, chunk::Error> {

@@ -9,6 +9,7 @@ mod base;
 mod build;
 mod cached;
 mod changed;
+mod choice;
 mod compare;
 mod encode;
 mod maps;

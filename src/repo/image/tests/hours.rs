@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::*;
+use crate::format::page_map::PageEntry;
 
 const HOURS: usize = 200;
 const ROW_BYTES: usize = 40;
@@ -33,10 +34,52 @@ fn a_page_that_changes_every_hour_costs_hardly_more_after_a_hundred_hours() {
         }
         image = archive.build(&pages, Some((&image, &before)), Storage::Incremental);
         stored.push(archive.store.totals().1 - stored_before);
+        // A reader refuses a fifth patch on its way.
+        if hour % 20 == 0 {
+            archive.assert_holds(&image, &pages);
+        }
     }
 
     let mean = |hours: Range<usize>| stored[hours.clone()].iter().sum::<usize>() / hours.len();
     let (first, last) = (mean(0..10), mean(HOURS - 40..HOURS));
     assert!(last < 4 * first, "{last} bytes an hour, {first} in the beginning");
     archive.assert_holds(&image, &pages);
+}
+
+/// A map of as many pages as chunks.
+fn map_of(count: u32) -> PageMap {
+    let id = |number: u32| {
+        let mut id = ChunkId([9; 32]);
+        id.0[..4].copy_from_slice(&number.to_le_bytes());
+        id
+    };
+    let entry = |chunk| PageEntry { page: chunk + 1, chunk, slot: 0 };
+    PageMap { chunks: (0..count).map(id).collect(), entries: (0..count).map(entry).collect() }
+}
+
+/// Of a thousand ids, 960 lie in pieces of 512, 256, 128 and 64.
+#[test]
+fn of_a_chunk_table_that_grew_only_the_end_is_stored_again() {
+    let mut archive = Archive::new();
+    let first = maps::store_map(&mut archive.store, &map_of(1000)).unwrap();
+    let (_, stored_before) = archive.store.totals();
+
+    let second = maps::store_map(&mut archive.store, &map_of(1010)).unwrap();
+
+    let stored = archive.store.totals().1 - stored_before;
+    let (columns, rest_of_the_table) = (1010 * 4, 50 * 32);
+    assert!(stored < columns + rest_of_the_table + 300, "{stored}");
+    assert_eq!((first.ids.len(), second.ids.len()), (1, 1));
+    assert_eq!(archive.map(&first), map_of(1000));
+    assert_eq!(archive.map(&second), map_of(1010));
+}
+
+#[test]
+fn chunk_tables_of_every_length_come_back() {
+    let mut archive = Archive::new();
+    for count in [1, 63, 64, 65, 127, 128, 4095, 4096, 20_000] {
+        let stored = maps::store_map(&mut archive.store, &map_of(count)).unwrap();
+
+        assert_eq!(archive.map(&stored), map_of(count), "{count} chunks");
+    }
 }
