@@ -25,7 +25,7 @@ pub const PARITY_SHARD_BYTES_MAX: usize = 64 * KIB;
 pub const INDEX_FRAME_BYTES_MAX: usize = OBJECT_PLAIN_BYTES_MAX + 64;
 /// A segment repeats its predecessors up to this much plaintext and this many runs.
 pub const INDEX_TAIL_BYTES_MAX: usize = 32 * KIB;
-pub const INDEX_TAIL_RUNS_MAX: u32 = 24;
+pub const INDEX_TAIL_RUNS_MAX: u32 = 6;
 pub const INDEX_SUMMARIES_MAX: usize = 4;
 /// Plaintext of a record, ring, descriptor or tombstone.
 pub const OBJECT_PLAIN_BYTES_MAX: usize = 4 * MIB;

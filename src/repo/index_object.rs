@@ -2,7 +2,7 @@
 
 use crate::{
     backend::{Backend, ObjectName},
-    chunk::compress,
+    chunk::compress::{self, Effort},
     crypto::{
         keys::Keys,
         seal::{ObjectKey, Role},
@@ -13,7 +13,7 @@ use crate::{
         segment::{self, Item, Items, SegmentWriter},
     },
     id::{ObjectId, SnapshotId},
-    limits::INDEX_FRAME_BYTES_MAX,
+    limits::{BLOB_SHARED_BYTES, INDEX_FRAME_BYTES_MAX},
     location::PackEntry,
     repo::Error,
 };
@@ -192,12 +192,27 @@ pub fn seal(keys: &Keys, id: ObjectId, draft: &Draft<'_>) -> Result<Vec<u8>, Err
     let mut object = header.to_vec();
     for (number, frame) in frames.iter().enumerate() {
         let role = if number + 1 == frames.len() { Role::LastFrame } else { Role::Frame };
-        let sealed = key.seal(number as u64, role, &header, compress::encode_frame(frame));
+        let sealed = key.seal(number as u64, role, &header, pack(frame));
         let length = u32::try_from(sealed.len()).expect("a frame is at most 4 MiB");
         object.extend(length.to_le_bytes());
         object.extend(sealed);
     }
     Ok(object)
+}
+
+/// What the contents take in an index object, sealed, nearly.
+pub fn packed_bytes(contents: &Contents) -> Result<u64, Error> {
+    let (is_summary, sequence, runs) = (true, 0, 0);
+    let draft = Draft { is_summary, sequence, runs, covers: Vec::new(), tombstones: &[], contents };
+    let packed = frames(&draft)?.into_iter().map(|frame| pack(&frame).len() as u64);
+    Ok(HEADER_BYTES as u64 + packed.sum::<u64>())
+}
+
+/// Compresses a frame: what one run has to say with more effort, a large summary in less time.
+fn pack(frame: &[u8]) -> Vec<u8> {
+    let is_short = frame.len() <= BLOB_SHARED_BYTES;
+    let effort = if is_short { Effort::Thorough } else { Effort::Usual };
+    compress::encode_frame_with(frame, effort)
 }
 
 fn frames(draft: &Draft<'_>) -> Result<Vec<Vec<u8>>, Error> {

@@ -49,7 +49,8 @@ pub fn publish(repo: &Repository, catalogue: &Catalogue, news: News) -> Result<P
     let is_summary = runs > INDEX_TAIL_RUNS_MAX || contents.bytes() > INDEX_TAIL_BYTES_MAX;
     let mut tombstones: Vec<_> = segments().flat_map(|head| head.tombstones.clone()).collect();
     if is_summary {
-        for head in summaries_to_merge(catalogue.live(), contents.bytes() as u64) {
+        let new_bytes = index_object::packed_bytes(&contents)?;
+        for head in summaries_to_merge(catalogue.live(), new_bytes) {
             let Some(merged) = read(repo, head)? else { continue };
             contents.packs.extend(merged.packs);
             contents.records.extend(merged.records);
@@ -74,8 +75,12 @@ pub fn publish(repo: &Repository, catalogue: &Catalogue, news: News) -> Result<P
     Ok(Published { id, covers: draft.covers })
 }
 
-/// Chooses the summaries that a new one takes in: small ones, and as many as it takes to keep few
-/// alive.
+/// Chooses the summaries that a new one takes in: those that are no larger than what it holds by
+/// then, and as many as it takes to keep few alive.
+///
+/// All lengths are those of sealed objects. So a summary that is merged at least doubles, and what
+/// it says is written again as often as it can double; a first backup, whose summary is as large as
+/// those of hundreds of hours, is left alone as long.
 fn summaries_to_merge(live: &[Head], new_bytes: u64) -> Vec<&Head> {
     let mut summaries: Vec<_> = live.iter().filter(|head| head.is_summary).collect();
     summaries.sort_by_key(|head| head.bytes);
@@ -83,7 +88,7 @@ fn summaries_to_merge(live: &[Head], new_bytes: u64) -> Vec<&Head> {
     let mut merged = Vec::new();
     for (at, head) in summaries.iter().enumerate() {
         let left = summaries.len() - at + 1;
-        let pays = head.bytes <= 2 * bytes || left > INDEX_SUMMARIES_MAX;
+        let pays = head.bytes <= bytes || left > INDEX_SUMMARIES_MAX;
         if !pays || bytes + head.bytes > SUMMARY_BYTES_MAX {
             break;
         }
@@ -110,4 +115,59 @@ fn try_read(repo: &Repository, head: &Head) -> Result<Contents, Error> {
         contents.records.extend(more.records);
     }
     Ok(contents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A summary of so many sealed bytes.
+    fn summary(number: u8, bytes: u64) -> Head {
+        let id = ObjectId([number; 32]);
+        let sequence = u64::from(number);
+        Head {
+            name: ObjectName::Index { sequence, id },
+            id,
+            bytes,
+            is_summary: true,
+            sequence,
+            runs: 0,
+            covers: Vec::new(),
+            tombstones: Vec::new(),
+        }
+    }
+
+    /// Publishes that many summaries of 100 bytes beside a first one; returns how many were alive
+    /// at most, and how many bytes were written.
+    fn publish_many(first_bytes: u64, count: u8) -> (usize, u64) {
+        let mut live = vec![summary(0, first_bytes)];
+        let (mut most, mut written) = (0, 0);
+        for number in 1..=count {
+            let merged: Vec<Head> = summaries_to_merge(&live, 100).into_iter().cloned().collect();
+            live.retain(|head| !merged.contains(head));
+            let bytes = 100 + merged.iter().map(|head| head.bytes).sum::<u64>();
+            live.push(summary(number, bytes));
+            (most, written) = (most.max(live.len()), written + bytes);
+        }
+        (most, written)
+    }
+
+    #[test]
+    fn few_summaries_are_alive_and_none_is_written_again_often() {
+        for first_bytes in [100, 1_000, 30_000] {
+            let (most, written) = publish_many(first_bytes, 200);
+
+            assert!(most <= INDEX_SUMMARIES_MAX, "{most}");
+            assert!(written < 12 * 200 * 100 + first_bytes, "{written} after {first_bytes}");
+        }
+    }
+
+    #[test]
+    fn a_summary_larger_than_what_is_new_is_left_alone() {
+        let live = [summary(1, 1000), summary(2, 150), summary(3, 90)];
+
+        let merged = summaries_to_merge(&live, 100);
+
+        assert_eq!(merged.iter().map(|head| head.bytes).collect::<Vec<_>>(), [90, 150]);
+    }
 }
