@@ -267,7 +267,12 @@ mod tests {
         assert!(refused(|image| image.page_bytes = 5000, "power of two"));
         assert!(refused(|image| image.page_bytes = 131_072, "power of two"));
         assert!(refused(|image| image.page_bytes = 0, "empty database has pages"));
-        assert!(refused(|image| image.page_count = u32::MAX, "more pages"));
+        let empty = "empty database has pages";
+        assert!(refused(|image| (image.page_bytes, image.page_count) = (0, 0), empty));
+        assert!(refused(|image| (image.page_bytes, image.base_pages) = (0, 0), empty));
+        assert!(refused(|image| image.page_count = PAGE_COUNT_MAX + 1, "more pages"));
+        assert!(refused(|image| image.base_pages = PAGE_COUNT_MAX + 1, "more pages"));
+        assert!(Image { page_count: PAGE_COUNT_MAX, ..image() }.encode().is_ok());
         assert!(refused(|image| image.group_pages = 0, "hold no pages"));
         assert!(refused(|image| image.group_pages = 1025, "longer than a chunk"));
         assert!(refused(|image| image.base_pages = 257, "do not go together"));

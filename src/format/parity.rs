@@ -186,6 +186,27 @@ mod tests {
         assert!(ParityTable::decode(&[&bytes[..], &[0]].concat()).is_err());
     }
 
+    /// One pack of so many shards, in stripes that each recover one.
+    fn striped(shards: u64, stripes: usize) -> ParityTable {
+        let hashes = vec![[9; HASH_BYTES]; shards as usize + stripes];
+        let packs = vec![(PackId([1; 32]), shards * 64)];
+        ParityTable { packs, recovery: vec![1; stripes], hashes, ..table() }
+    }
+
+    #[test]
+    fn stripes_are_neither_too_long_nor_more_than_there_are_shards() {
+        let accepted = |table: ParityTable| ParityTable::decode(&table.encode()) == Ok(table);
+
+        assert!(accepted(striped(300, 200)) && accepted(striped(300, 300)));
+        assert!(!accepted(striped(300, 301)) && !accepted(striped(300, 0)));
+        assert!(accepted(striped(STRIPE_SHARDS_MAX - 1, 1)));
+        assert!(!accepted(striped(STRIPE_SHARDS_MAX, 1)));
+        assert!(accepted(striped(STRIPE_SHARDS_MAX, 2)));
+        let mut with_nothing_in_a_pack = striped(300, 2);
+        with_nothing_in_a_pack.packs.push((PackId([2; 32]), 0));
+        assert!(!accepted(with_nothing_in_a_pack));
+    }
+
     #[test]
     fn every_shard_is_in_one_stripe() {
         let stripes = [0, 1].map(|stripe| table().stripe(stripe));

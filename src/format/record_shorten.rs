@@ -69,6 +69,7 @@ mod tests {
 
     fn record_with_sql(bytes: usize) -> Record {
         let mut record = record();
+        assert_eq!(facts(&mut record).count(), 1, "one part is a database");
         facts(&mut record).for_each(|facts| facts.schema[0].sql = "é".repeat(bytes / 2));
         record
     }

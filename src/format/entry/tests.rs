@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::format::samples::{
-    any_entry, breaks, chunk_id, entry, every_truncation_fails, file, hex, stream,
+    any_entry, breaks, chunk_id, entry, every_truncation_fails, file, hex, image, stream,
 };
 
 fn sparse(bytes: u64, extents: Vec<(u64, u64)>) -> Entry {
@@ -78,15 +78,27 @@ fn every_rule_of_entries_is_enforced() {
     assert!(refused(|entry| entry.changed.1 = 1_000_000_000, "more than a second"));
     assert!(refused(|entry| entry.problem = Some("x".repeat(4097)), "problem is too long"));
     assert!(refused(|entry| entry.content = Content::Link { target: vec![] }, "no target"));
-    let target = || vec![b'x'; LINK_TARGET_BYTES_MAX + 1];
-    let long = Entry { content: Content::Link { target: target() }, ..file("x") };
-    assert!(breaks(long.encode(), "link target is too long"));
+    let link = |bytes| Content::Link { target: vec![b'x'; bytes] };
+    let link_to = |bytes| Entry { content: link(bytes), ..file("x") }.encode();
+    assert!(link_to(LINK_TARGET_BYTES_MAX).is_ok());
+    assert!(breaks(link_to(LINK_TARGET_BYTES_MAX + 1), "link target is too long"));
+    assert!(Entry { modified: (0, 999_999_999), ..file("x") }.encode().is_ok());
     let xattrs = |xattrs| Entry { xattrs, ..file("x") }.encode();
     assert!(xattrs(vec![xattr("a", XATTR_BYTES_MAX - 1)]).is_ok());
     assert!(breaks(xattrs(vec![xattr("a", XATTR_BYTES_MAX)]), "attributes are too long"));
     assert!(breaks(xattrs(vec![xattr("b", 1), xattr("a", 1)]), "do not ascend"));
     assert!(breaks(xattrs(vec![xattr("a", 1), xattr("a", 1)]), "do not ascend"));
     assert!(breaks(xattrs(vec![xattr("", 1)]), "no name"));
+}
+
+#[test]
+fn an_entry_that_is_refused_leaves_nothing_behind() {
+    let image = Image { page_bytes: 1, ..image() };
+    let refused = Entry { content: Content::Database(Box::new(image)), ..file("x") };
+    let mut out = vec![7];
+
+    assert!(breaks(refused.encode_into(&mut out), "power of two"));
+    assert_eq!(out, [7]);
 }
 
 #[test]

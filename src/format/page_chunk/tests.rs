@@ -60,9 +60,12 @@ fn every_rule_of_page_chunks_is_enforced_by_the_writer() {
     assert!(breaks(plain(&[]), "no slots or too many"));
     assert!(breaks(plain(&[0]), "do not ascend"));
     assert!(breaks(plain(&[2, 2]), "do not ascend"));
-    assert!(breaks(plain(&[u32::MAX]), "do not ascend"));
+    assert!(plain(&[PAGE_COUNT_MAX]).is_ok());
+    assert!(breaks(plain(&[PAGE_COUNT_MAX + 1]), "do not ascend"));
     assert!(breaks(encode_plain(&[(1, &page), (2, &page[1..])]), "differ in size"));
-    let huge = vec![0; CHUNK_BYTES_MAX];
+    let longest = vec![0; CHUNK_BYTES_MAX - 3];
+    assert_eq!(encode_plain(&[(1, &longest)]).unwrap().len(), CHUNK_BYTES_MAX);
+    let huge = vec![0; CHUNK_BYTES_MAX - 2];
     assert!(breaks(encode_plain(&[(1, &huge)]), "longer than a chunk"));
     let high = Older::Chunk { id: chunk_id(1), slot: 64 };
     assert!(breaks(encode_patches(&[(1, high, &[])]), "too high"));

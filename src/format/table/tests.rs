@@ -40,6 +40,8 @@ fn blobs_and_chunks_lie_one_after_another() {
     let bytes = two_blobs();
     let table = Table::parse(&bytes).unwrap();
 
+    let mut left = table.blobs();
+    assert_eq!((left.len(), left.by_ref().next().unwrap().chunks().len(), left.len()), (2, 2, 1));
     let blobs: Vec<Blob<'_>> = table.blobs().collect();
     assert_eq!((table.blob_count(), table.chunk_count()), (2, 3));
     assert_eq!((blobs[0].number, blobs[0].offset, blobs[0].stored_bytes), (0, 88, 300));
@@ -122,6 +124,16 @@ fn padded_lengths_are_those_of_padme() {
     let golden =
         [(0, 0), (1, 1), (2, 2), (9, 10), (100, 104), (1000, 1024), (1_000_001, 1_015_808)];
     golden.into_iter().for_each(|(bytes, padded)| assert_eq!(padme(bytes), padded, "{bytes}"));
+}
+
+#[test]
+fn padding_is_the_least_that_can_be_sealed() {
+    for bytes in 88..3000 {
+        let fits = |padding| padme(bytes + padding) == bytes + padding;
+        let least = (0..).find(|padding| (*padding == 0 || *padding > 16) && fits(*padding));
+
+        assert_eq!(Some(padding_for(bytes)), least, "{bytes}");
+    }
 }
 
 proptest! {

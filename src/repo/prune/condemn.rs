@@ -1,7 +1,7 @@
 //! The two phases of a deletion: our own tombstones, a second look, and only then the deed. Spec:
 //! `format-spec/70-write-order.md`, "Tombstones".
 
-use std::{collections::BTreeSet, sync::atomic::Ordering};
+use std::{collections::BTreeSet, ops::Range, sync::atomic::Ordering};
 
 use crate::{
     backend::{self, ObjectName},
@@ -124,11 +124,7 @@ fn publish(
     let packs: Vec<PackId> =
         wanted.packs.iter().map(|at| survey.packs[*at as usize].entry.pack).collect();
     let snapshots: Vec<SnapshotId> = wanted.snapshots.iter().copied().collect();
-    let count = packs.len().max(snapshots.len()).div_ceil(NAMES_MAX / 2);
-    let slice = |at: usize, length: usize| {
-        let start = (at * NAMES_MAX / 2).min(length);
-        start..(start + NAMES_MAX / 2).min(length)
-    };
+    let count = portions(packs.len().max(snapshots.len()));
     // Each twice: whoever looks while one of them has decayed reads the other, whatever we are at.
     (0..count)
         .chain(0..count)
@@ -136,13 +132,24 @@ fn publish(
             let tombstone = Tombstone {
                 deleter: repo.writer_id()?,
                 created: repo.env.clock.now(),
-                packs: packs[slice(at, packs.len())].to_vec(),
+                packs: packs[portion(at, packs.len())].to_vec(),
                 index_objects: Vec::new(),
-                snapshots: snapshots[slice(at, snapshots.len())].to_vec(),
+                snapshots: snapshots[portion(at, snapshots.len())].to_vec(),
             };
             put(repo, &tombstone)
         })
         .collect()
+}
+
+/// Over how many tombstones so many names of a kind are spread.
+const fn portions(names: usize) -> usize {
+    names.div_ceil(NAMES_MAX / 2)
+}
+
+/// Those of so many names that one of the tombstones tells.
+fn portion(at: usize, names: usize) -> Range<usize> {
+    let start = (at * (NAMES_MAX / 2)).min(names);
+    start..(start + NAMES_MAX / 2).min(names)
 }
 
 /// Publishes one tombstone; durable on return.
@@ -211,5 +218,25 @@ impl Deletion {
             }
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_in_one_tombstone_and_none_is_too_long() {
+        for names in [0, 1, 49_999, 50_000, 50_001, 100_000, 123_456] {
+            let portions: Vec<_> = (0..portions(names)).map(|at| portion(at, names)).collect();
+
+            assert!(portions.iter().all(|portion| (1..=50_000).contains(&portion.len())));
+            assert_eq!(
+                portions.into_iter().flatten().collect::<Vec<_>>(),
+                Vec::from_iter(0..names)
+            );
+        }
+        // The other kind of names may end earlier.
+        assert!(portion(1, 50_000).is_empty() && portion(2, 7).is_empty());
     }
 }

@@ -144,7 +144,7 @@ impl<'a> Fold<'a> {
                 kept += useful;
                 stale += all - useful;
             })?;
-            if stale * 1000 <= (kept + stale) * STALE_PERMILLE_MAX {
+            if !is_much(stale, kept) {
                 return Ok(None);
             }
         }
@@ -242,6 +242,11 @@ impl<'a> Fold<'a> {
     }
 }
 
+/// Whether so much of an index object is of no use that it is worth while to write the rest anew.
+const fn is_much(stale_bytes: u64, kept_bytes: u64) -> bool {
+    stale_bytes * 1000 > (kept_bytes + stale_bytes) * STALE_PERMILLE_MAX
+}
+
 /// What was taken into a summary already.
 #[derive(Default)]
 struct Seen {
@@ -291,5 +296,16 @@ impl InsertAll for BTreeSet<ObjectId> {
     fn insert_all(&mut self, head: &Head) {
         self.extend(head.covers.iter().copied());
         let _ = self.insert(head.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_summary_is_written_anew_for_more_than_a_fifth_that_is_stale() {
+        assert!(!is_much(0, 100) && !is_much(20, 80) && !is_much(200_000, 800_000));
+        assert!(is_much(21, 80) && is_much(20, 79) && is_much(1, 0));
     }
 }

@@ -1,5 +1,6 @@
 mod faults;
 mod model;
+mod others;
 mod schedule;
 
 use std::time::Duration;
