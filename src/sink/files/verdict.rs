@@ -137,3 +137,97 @@ fn likeness(stat: &Stat, entry: &Entry) -> Likeness {
         Content::Link { .. } | Content::Socket | Content::Folder { .. } => Likeness::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::samples::{entry, file, image};
+
+    /// Something of this kind and size, with the time of the samples.
+    fn stat(kind: FileKind, bytes: u64) -> Stat {
+        let (modified, changed) = (file("a").modified, (0, 0));
+        let (mode, uid, gid, device, inode, links, blocks) = (0o644, 0, 0, 1, 1, 1, 8);
+        let (rdev_major, rdev_minor) = (8, 1);
+        Stat {
+            kind,
+            mode,
+            uid,
+            gid,
+            device,
+            inode,
+            links,
+            bytes,
+            blocks,
+            rdev_major,
+            rdev_minor,
+            modified,
+            changed,
+        }
+    }
+
+    fn likeness_of(kind: FileKind, content: Content) -> Likeness {
+        likeness(&stat(kind, 1), &entry("x", content))
+    }
+
+    #[test]
+    fn a_file_is_the_same_by_its_time_and_perhaps_by_its_size() {
+        let there = stat(FileKind::File, 1_000_000);
+        let later = Stat { modified: (1, 2), ..there };
+        let mut file = file("a");
+
+        assert_eq!(likeness(&there, &file), Likeness::Same);
+        assert_eq!(likeness(&later, &file), Likeness::Perhaps);
+        assert_eq!(likeness(&stat(FileKind::File, 999_999), &file), Likeness::Other);
+        assert_eq!(likeness(&stat(FileKind::Fifo, 1_000_000), &file), Likeness::Other);
+        if let Content::File { extents, .. } = &mut file.content {
+            *extents = Some(Vec::new());
+        }
+        assert_eq!(likeness(&there, &file), Likeness::Same);
+        assert_eq!(likeness(&later, &file), Likeness::Other);
+    }
+
+    #[test]
+    fn a_database_is_the_same_by_size_and_time_together() {
+        let database = entry("x", Content::Database(Box::new(image())));
+        let there = stat(FileKind::File, image().bytes());
+
+        assert_eq!(likeness(&there, &database), Likeness::Same);
+        assert_eq!(likeness(&Stat { modified: (1, 2), ..there }, &database), Likeness::Other);
+        assert_eq!(likeness(&Stat { bytes: 1, ..there }, &database), Likeness::Other);
+        assert_eq!(likeness(&Stat { kind: FileKind::Link, ..there }, &database), Likeness::Other);
+    }
+
+    #[test]
+    fn what_is_no_file_is_told_by_its_kind_and_a_device_by_its_numbers() {
+        let (major, minor) = (8, 1);
+        let link = || Content::Link { target: b"there".to_vec() };
+
+        assert_eq!(likeness_of(FileKind::Link, link()), Likeness::Perhaps);
+        assert_eq!(likeness_of(FileKind::File, link()), Likeness::Other);
+        assert_eq!(likeness_of(FileKind::Fifo, Content::Fifo), Likeness::Same);
+        assert_eq!(likeness_of(FileKind::File, Content::Fifo), Likeness::Other);
+        assert_eq!(likeness_of(FileKind::Socket, Content::Socket), Likeness::Other);
+        for (kind, device) in [
+            (FileKind::CharDevice, Content::CharDevice { major, minor }),
+            (FileKind::BlockDevice, Content::BlockDevice { major, minor }),
+        ] {
+            assert_eq!(likeness_of(kind, device.clone()), Likeness::Same);
+            assert_eq!(likeness_of(FileKind::Fifo, device), Likeness::Other);
+        }
+        let other = Content::BlockDevice { major, minor: 2 };
+        assert_eq!(likeness_of(FileKind::BlockDevice, other), Likeness::Other);
+    }
+
+    #[test]
+    fn what_an_unfinished_restore_left_is_believed_only_where_there_is_no_content() {
+        let mut file = file("a");
+        assert_eq!(after_an_unfinished_restore(&file), Likeness::Perhaps);
+        if let Content::File { extents, .. } = &mut file.content {
+            *extents = Some(Vec::new());
+        }
+        assert_eq!(after_an_unfinished_restore(&file), Likeness::Other);
+        let database = entry("x", Content::Database(Box::new(image())));
+        assert_eq!(after_an_unfinished_restore(&database), Likeness::Other);
+        assert_eq!(after_an_unfinished_restore(&entry("x", Content::Fifo)), Likeness::Same);
+    }
+}
