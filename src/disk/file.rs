@@ -22,6 +22,8 @@ const CREATIONS_MAX: usize = 8;
 /// What the names of unfinished files begin with; every reader ignores them.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
+/// Of a file that nobody may see yet.
+const PRIVATE_MODE: u32 = 0o600;
 /// Small pieces are gathered into writes of this size; larger ones are written as they are.
 const GATHER_BYTES: usize = MIB;
 
@@ -36,10 +38,40 @@ pub fn write_new<D: Disk + ?Sized>(
     pieces: &[&[u8]],
     mode: u32,
 ) -> io::Result<()> {
-    match write_unnamed(disk, at, pieces, mode).and_then(|file| disk.link_unnamed(&file, at, name))
-    {
+    make_new(disk, at, name, &|file| fill(disk, file, pieces, mode))
+}
+
+/// Writes a whole new file with what is in another one, under the same terms.
+pub fn copy_new<D: Disk + ?Sized>(
+    disk: &D,
+    from: &File,
+    at: &Dir,
+    name: &OsStr,
+    mode: u32,
+) -> io::Result<()> {
+    let bytes = disk.stat_file(from)?.bytes;
+    make_new(disk, at, name, &|file| {
+        disk.set_mode(Handle::File(file), mode)?;
+        let mut piece = vec![0; GATHER_BYTES];
+        for offset in (0..bytes).step_by(GATHER_BYTES) {
+            let length = (bytes - offset).min(GATHER_BYTES as u64) as usize;
+            read_exact_at(disk, from, &mut piece[..length], offset)?;
+            write_all_at(disk, file, &piece[..length], offset)?;
+        }
+        Ok(())
+    })
+}
+
+/// Gives a new file its name when it is written and durable.
+fn make_new<D: Disk + ?Sized>(
+    disk: &D,
+    at: &Dir,
+    name: &OsStr,
+    write: Write<'_>,
+) -> io::Result<()> {
+    match write_unnamed(disk, at, write).and_then(|file| disk.link_unnamed(&file, at, name)) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            let temporary = write_temporary(disk, at, pieces, mode)?;
+            let temporary = write_temporary(disk, at, write)?;
             temporary.publish_new(disk, at, name)?;
         }
         result => result?,
@@ -61,7 +93,7 @@ pub fn replace<D: Disk + ?Sized>(
     bytes: &[u8],
     mode: u32,
 ) -> io::Result<()> {
-    let temporary = write_temporary(disk, at, &[bytes], mode)?;
+    let temporary = write_temporary(disk, at, &|file| fill(disk, file, &[bytes], mode))?;
     temporary.publish(disk, at, name)?;
     disk.sync_dir(at)
 }
@@ -120,15 +152,14 @@ fn lock_abandoned<D: Disk + ?Sized>(disk: &D, at: &Dir, name: &OsStr) -> io::Res
     }
 }
 
-fn write_unnamed<D: Disk + ?Sized>(
-    disk: &D,
-    at: &Dir,
-    pieces: &[&[u8]],
-    mode: u32,
-) -> io::Result<File> {
+/// Fills a file, and gives it its mode.
+type Write<'a> = &'a dyn Fn(&File) -> io::Result<()>;
+
+fn write_unnamed<D: Disk + ?Sized>(disk: &D, at: &Dir, write: Write<'_>) -> io::Result<File> {
     twice(|| {
-        let file = disk.create_unnamed(at, mode)?;
-        fill(disk, &file, pieces, mode)?;
+        // Named by nobody until all of it is durable.
+        let file = disk.create_unnamed(at, PRIVATE_MODE)?;
+        write(&file)?;
         Ok((disk.sync(&file), file))
     })
 }
@@ -136,12 +167,11 @@ fn write_unnamed<D: Disk + ?Sized>(
 fn write_temporary<D: Disk + ?Sized>(
     disk: &D,
     at: &Dir,
-    pieces: &[&[u8]],
-    mode: u32,
+    write: Write<'_>,
 ) -> io::Result<Temporary> {
     twice(|| {
         let temporary = Temporary::create(disk, at)?;
-        let written = fill(disk, &temporary.file, pieces, mode);
+        let written = write(&temporary.file);
         let synced = written.map(|()| disk.sync(&temporary.file));
         match synced {
             Ok(Ok(())) => Ok((Ok(()), temporary)),
@@ -198,7 +228,7 @@ impl Temporary {
             SystemEntropy.fill(&mut random);
             let name = format!("{TEMPORARY_PREFIX}{:016x}", u64::from_le_bytes(random));
             let name = OsString::from(name);
-            let file = disk.create_new(at, &name, 0o600)?;
+            let file = disk.create_new(at, &name, PRIVATE_MODE)?;
             let temporary = Self { name, file };
             match temporary.is_ours(disk) {
                 Ok(true) => return Ok(temporary),

@@ -8,6 +8,7 @@
 
 pub mod file;
 pub mod real;
+pub mod scratch;
 mod spread;
 pub mod tree;
 pub mod uninterrupted;

@@ -10,10 +10,10 @@ mod certificate;
 mod database;
 mod files;
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use crate::{
-    disk::tree::remove_tree,
+    disk::scratch::Scratch,
     format::record::PartContent,
     ops::{
         self,
@@ -69,8 +69,9 @@ pub fn drill(
     observer: &dyn Observer,
 ) -> Result<Certificate, ops::Error> {
     let env = repo.environment();
-    let name = scratch_name(repo);
-    let path = repo.state_path().join(&name);
+    let scratch = Scratch::create(env.disk.as_ref(), env.entropy.as_ref(), repo.state_path());
+    let scratch = scratch.map_err(|source| failed("make a folder in", repo, source))?;
+    let path = scratch.path.clone();
     let began = env.clock.elapsed();
     let mut certificate = Certificate::begin(repo, request);
     let restored = restore(repo, parts, request, (&path, observer));
@@ -83,26 +84,14 @@ pub fn drill(
             .collect::<Result<Vec<_>, _>>()
     });
     // What lies there is plaintext.
-    let removed = remove_tree(env.disk.as_ref(), repo.state_dir(), name.as_ref());
-    removed.map_err(|source| ops::Error::Io { action: "remove", path, source })?;
+    scratch.close().map_err(|source| failed("remove a folder of", repo, source))?;
     certificate.conclude(checked?, env.clock.elapsed() - began);
     certificate.keep(repo)?;
     Ok(certificate)
 }
 
-const SCRATCH_PREFIX: &str = "drill-scratch-";
-
-/// Draws a name, and removes what drills that died left behind.
-fn scratch_name(repo: &Repository) -> String {
-    let env = repo.environment();
-    let (disk, at) = (env.disk.as_ref(), repo.state_dir());
-    for name in disk.list(at).unwrap_or_default() {
-        if name.as_encoded_bytes().starts_with(SCRATCH_PREFIX.as_bytes()) {
-            let _ = remove_tree(disk, at, &name);
-        }
-    }
-    let random = env.entropy.bytes32();
-    format!("{SCRATCH_PREFIX}{:02x}{:02x}{:02x}{:02x}", random[0], random[1], random[2], random[3])
+fn failed(action: &'static str, repo: &Repository, source: io::Error) -> ops::Error {
+    ops::Error::Io { action, path: repo.state_path().to_owned(), source }
 }
 
 fn restore(

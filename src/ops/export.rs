@@ -7,7 +7,6 @@
 
 mod database;
 pub mod manifest;
-pub mod scratch;
 pub mod seal;
 mod tree;
 mod zip_file;

@@ -21,15 +21,12 @@ use zeroize::Zeroizing;
 
 use crate::{
     clock::{Clock, Entropy},
-    disk::{Dir, Disk, Replace, file},
+    disk::{Dir, Disk, Replace, file, scratch::Scratch},
     ops::{
         self,
         backup::Origin,
         event::Observer,
-        export::{
-            manifest::{Kind, Manifest, PartFacts},
-            scratch::Scratch,
-        },
+        export::manifest::{Kind, Manifest, PartFacts},
         set::{AppVersion, FileContent, FileSet, Set, SetSource},
     },
 };

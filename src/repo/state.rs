@@ -112,6 +112,7 @@ impl State {
         })?;
         // What a process that died left behind holds plaintext.
         let _ = disk::file::remove_stale(env.disk.as_ref(), &dir);
+        let _ = disk::scratch::sweep(env.disk.as_ref(), &dir);
         Ok(Self { path, dir })
     }
 

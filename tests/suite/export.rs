@@ -13,7 +13,7 @@ use std::{
 
 use stillpoint::{
     clock::{SystemClock, SystemEntropy},
-    disk::{Disk, RealDisk, Uninterrupted},
+    disk::{Disk, RealDisk, Uninterrupted, scratch::Scratch},
     format::record::{PartContent, Storage, Trigger},
     ops::{
         self, backup,
@@ -319,7 +319,7 @@ fn assert_survived(
     for room in rooms(vault) {
         // A process that another test is just starting may have held its lock for a moment.
         let below = room.parent().unwrap();
-        drop(export::scratch::Scratch::create(&RealDisk, &SystemEntropy, below).unwrap());
+        drop(Scratch::create(&RealDisk, &SystemEntropy, below).unwrap());
     }
     assert!(rooms(vault).is_empty(), "plaintext is left behind");
     if is_checked {

@@ -43,14 +43,33 @@ fn a_taken_name_is_left_alone() {
 fn a_file_with_a_temporary_name_is_published_as_well() {
     let (_folder, at) = scratch();
 
-    let temporary = write_temporary(&RealDisk, &at, &[b"content"], 0o400).unwrap();
+    let write = |content: &[u8]| {
+        write_temporary(&RealDisk, &at, &|file| fill(&RealDisk, file, &[content], 0o400)).unwrap()
+    };
+    let temporary = write(b"content");
     temporary.publish_new(&RealDisk, &at, name()).unwrap();
-    let second = write_temporary(&RealDisk, &at, &[b"other"], 0o400).unwrap();
+    let second = write(b"other");
     let error = second.publish_new(&RealDisk, &at, name()).unwrap_err();
 
     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(read(&RealDisk, &at, name(), 7).unwrap(), b"content");
     assert_eq!(RealDisk.list(&at).unwrap(), [NAME]);
+}
+
+#[test]
+fn a_copy_is_whole_and_takes_nobodys_name() {
+    let (folder, at) = scratch();
+    let long = vec![7; 2 * GATHER_BYTES + 5];
+    write_new(&RealDisk, &at, OsStr::new("from"), &[&long], 0o644).unwrap();
+    let from = RealDisk.open(&at, OsStr::new("from")).unwrap();
+
+    copy_new(&RealDisk, &from, &at, name(), 0o600).unwrap();
+    let taken = copy_new(&RealDisk, &from, &at, name(), 0o600).unwrap_err();
+
+    assert!(read(&RealDisk, &at, name(), long.len() as u64).unwrap() == long);
+    let mode = std::fs::metadata(folder.path().join(NAME)).unwrap().permissions().mode();
+    assert_eq!((mode & 0o7777, taken.kind()), (0o600, io::ErrorKind::AlreadyExists));
+    assert_eq!(RealDisk.list(&at).unwrap().len(), 2);
 }
 
 #[test]

@@ -9,12 +9,11 @@ use sha2::{Digest, Sha256};
 use super::{
     Run,
     manifest::{DatabaseFile, EntryKind, PartFacts},
-    scratch::Scratch,
     seal::hex,
     zip_file::{NewEntry, Packing, ZipFile},
 };
 use crate::{
-    disk::Disk,
+    disk::{Disk, scratch::Scratch},
     format::{
         image::Image,
         record::{DatabaseFacts, Part},

@@ -1,7 +1,7 @@
 //! A folder for plaintext that is needed for a while, and that nobody finds afterwards.
 //!
 //! Its lock is held as long as it is in use. What a process that died left behind goes when the
-//! next one makes a folder beside it.
+//! next one makes a folder beside it; in the state folder, when the next one starts.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -10,10 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    clock::Entropy,
-    disk::{Dir, Disk, file::TEMPORARY_PREFIX, tree::remove_tree},
-};
+use super::{Dir, Disk, file::TEMPORARY_PREFIX, tree::remove_tree};
+use crate::clock::Entropy;
+
+/// What the names of such folders go on with.
+const ROOM: &str = "room-";
 
 /// How often another process may take a room for an abandoned one before its lock is there.
 const ATTEMPTS_MAX: usize = 5;
@@ -32,12 +33,12 @@ impl<'a> Scratch<'a> {
     /// Makes the folder below this one, and removes those that dead processes left there.
     pub fn create(disk: &'a dyn Disk, entropy: &dyn Entropy, below: &Path) -> io::Result<Self> {
         let parent = disk.open_root(below)?;
-        let prefix = format!("{TEMPORARY_PREFIX}room-");
-        sweep(disk, &parent, &prefix)?;
+        sweep(disk, &parent)?;
         for _ in 0..ATTEMPTS_MAX {
             let mut random = [0; 8];
             entropy.fill(&mut random);
-            let name = OsString::from(format!("{prefix}{:016x}", u64::from_le_bytes(random)));
+            let number = u64::from_le_bytes(random);
+            let name = OsString::from(format!("{TEMPORARY_PREFIX}{ROOM}{number:016x}"));
             disk.create_dir(&parent, &name, 0o700)?;
             match lock(disk, &parent, &name) {
                 Ok(Some((dir, lock))) => {
@@ -68,6 +69,11 @@ fn lock(disk: &dyn Disk, parent: &Dir, name: &OsStr) -> io::Result<Option<(Dir, 
 }
 
 impl Scratch<'_> {
+    /// Removes the folder with all that is in it, and says if something stays.
+    pub fn close(self) -> io::Result<()> {
+        remove_tree(self.disk, &self.parent, &self.name)
+    }
+
     /// Removes a file that is not needed any more.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         self.disk.remove_file(&self.dir, OsStr::new(name))
@@ -82,10 +88,11 @@ impl Drop for Scratch<'_> {
     }
 }
 
-/// Removes rooms whose lock nobody holds.
-fn sweep(disk: &dyn Disk, parent: &Dir, prefix: &str) -> io::Result<()> {
+/// Removes the folders that dead processes left here: those whose lock nobody holds.
+pub fn sweep(disk: &dyn Disk, parent: &Dir) -> io::Result<()> {
     for name in disk.list(parent)? {
-        if !name.as_encoded_bytes().starts_with(prefix.as_bytes()) {
+        let rest = name.as_encoded_bytes().strip_prefix(TEMPORARY_PREFIX.as_bytes());
+        if !rest.is_some_and(|rest| rest.starts_with(ROOM.as_bytes())) {
             continue;
         }
         if let Some(_abandoned) = lock(disk, parent, &name)? {
