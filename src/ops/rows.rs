@@ -9,6 +9,7 @@ mod expression;
 mod foreign;
 mod keep;
 mod load;
+mod new_file;
 mod shape;
 mod write;
 
@@ -20,9 +21,10 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 pub use keep::{KeptTable, keep, plan_keep};
+pub use new_file::run_into_file;
 
 use crate::ops::past::{self, PastDatabase};
-use foreign::add_parents;
+use foreign::{add_parents, refuse_orphans};
 use load::Loaded;
 
 /// What is brought back, and how.
@@ -123,6 +125,8 @@ pub enum Error {
     Present { why: String },
     #[error("the present database is locked by another process")]
     Locked,
+    #[error("there is no room for the rows")]
+    Full,
     #[error(transparent)]
     Past(#[from] past::Error),
 }
@@ -133,6 +137,7 @@ impl From<rusqlite::Error> for Error {
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
                 Self::Locked
             }
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
             _ => Self::Present { why: error.to_string() },
         }
     }
@@ -199,15 +204,21 @@ fn transfer(
     // Neither fire: what they did then is in the past's tables already.
     let _ = present.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     present.pragma_update(None, "foreign_keys", false)?;
+    let schema = schema_version(present)?;
+    let mut loaded = load(past, present, request)?;
+    // Only now does the application wait, and not for what is read from the repository.
     present.execute_batch(if acts == Acts::Write { "BEGIN IMMEDIATE" } else { "BEGIN" })?;
     // Dropped without a commit, the connection takes everything back.
-    let mut loaded: Vec<Loaded> = Vec::new();
-    for table in &request.tables {
-        let number = loaded.len();
-        loaded.push(Loaded::load(past, present, (table, filter, request.mode), number)?);
+    if schema_version(present)? != schema {
+        let why = "its schema changed meanwhile; try again".to_owned();
+        return Err(Error::Present { why });
+    }
+    for one in &loaded {
+        one.choose_adds(present)?;
     }
     if request.mode != Mode::Beside {
         add_parents(past, present, &mut loaded)?;
+        refuse_orphans(past, present, &loaded)?;
     }
     let reports = loaded.iter().map(|one| one.report(present));
     let mut reports = reports.collect::<Result<Vec<_>, _>>()?;
@@ -218,6 +229,31 @@ fn transfer(
         present.execute_batch("COMMIT")?;
     }
     Ok(reports)
+}
+
+/// Reads the rows that were asked for into temporary tables; the present database is not locked
+/// meanwhile.
+fn load(
+    past: &PastDatabase,
+    present: &Connection,
+    request: &Request,
+) -> Result<Vec<Loaded>, Error> {
+    let filter = request.filter.as_deref();
+    let tables = request.tables.iter().enumerate();
+    let loaded = tables.map(|(number, table)| {
+        Loaded::prepare(past, present, (table, filter, request.mode), number)
+    });
+    let loaded = loaded.collect::<Result<Vec<_>, _>>()?;
+    present.execute_batch("BEGIN")?;
+    for one in &loaded {
+        one.fill(past, present, filter)?;
+    }
+    present.execute_batch("COMMIT")?;
+    Ok(loaded)
+}
+
+fn schema_version(present: &Connection) -> Result<i64, Error> {
+    Ok(present.query_row("PRAGMA main.schema_version", [], |row| row.get(0))?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `restore --table`: brings rows of a past database back into the present one.
 
 use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,13 +21,14 @@ use crate::{
         text,
     },
     config::Config,
+    format::record::PartContent,
     ops::{
         self, backup,
         event::Observer,
         live,
-        moment::PartAt,
+        moment::{Item, PartAt},
         past::{PastDatabase, Terms, choose},
-        rows::{self, Mode, Reason, Request, TableReport, Target},
+        rows::{self, Mode, Reason, Request, TableReport, Target, run_into_file},
         run_record::Start,
         set::{Set, SetSource},
     },
@@ -64,7 +67,7 @@ fn bring_back(
     let past = PastDatabase::open(&Terms::of(repository.environment()), fetch, &chosen.image)
         .map_err(ops::Error::from)?;
     let set = set_of(config, &at);
-    let request = request(args, &set, chosen.item.path.is_empty())?;
+    let request = request(args, into(args, (&at, &set), &chosen.item)?);
     let planned = rows::plan(&past, &request).map_err(ops::Error::from)?;
     show(context, &request, &planned, &at);
     if args.dry_run {
@@ -76,36 +79,43 @@ fn bring_back(
         return Ok(done(&repository, &planned));
     }
     confirm(context, args.in_place.said(), "Bring these rows back?")?;
-    let saved = match &request.into {
-        Target::Live(_) => Some(save(context, config, (&repository, set), observer)?),
-        Target::NewFile(_) => None,
-    };
-    let written = match rows::run(&past, &request) {
-        Ok(written) => written,
-        Err(error) => {
-            remove_half(context, &request);
-            return Err(ops::Error::from(error).into());
+    let (written, saved) = match &request.into {
+        Target::Live(_) => {
+            let saved = save(context, config, (&repository, set), observer)?;
+            (rows::run(&past, &request).map_err(ops::Error::from)?, Some(saved))
         }
+        Target::NewFile(path) => (run_into_file(&repository, &past, &request, path)?, None),
     };
     Ok(conclude(context, &repository, &written, saved))
 }
 
-fn request(args: &RestoreArgs, set: &Set, is_part: bool) -> Result<Request, Error> {
-    let into = match (&args.into, &set.source) {
-        (IntoArg::File(path), _) => {
+/// Where the rows go: into a new file, or into the database where it lies now.
+fn into(args: &RestoreArgs, (at, set): (&PartAt<'_>, &Set), item: &Item) -> Result<Target, Error> {
+    let below = item.path.join(&b'/');
+    match (&args.into, &set.source, &at.part.content) {
+        (IntoArg::File(path), ..) => {
             let path = std::path::absolute(path).map_err(|_| Error::Usage {
                 message: "the file is not named".to_owned(),
                 help: "--into FILE",
             })?;
-            Target::NewFile(path)
+            Ok(Target::NewFile(path))
         }
-        (IntoArg::Live, SetSource::Sqlite { path }) if is_part => Target::Live(real(path)),
+        (IntoArg::Live, SetSource::Sqlite { path }, _) if below.is_empty() => {
+            Ok(Target::Live(real(path)))
+        }
+        (IntoArg::Live, SetSource::Files(_), PartContent::Tree { path, .. }) => {
+            let place = live::tree_place(at.part, Path::new(OsStr::from_bytes(path)), Some(set));
+            Ok(Target::Live(real(&place.join(OsStr::from_bytes(&below)))))
+        }
         _ => {
-            let message = "a database among files is brought back into a file first".to_owned();
-            return Err(Error::Usage { message, help: "--into FILE" });
+            let message = format!("{} is another kind of part now", at.part.name);
+            Err(Error::Usage { message, help: "bring the rows into a file:  --into FILE" })
         }
-    };
-    Ok(Request {
+    }
+}
+
+fn request(args: &RestoreArgs, into: Target) -> Request {
+    Request {
         tables: args.table.clone(),
         filter: args.filter.clone(),
         mode: match args.mode {
@@ -115,7 +125,7 @@ fn request(args: &RestoreArgs, set: &Set, is_part: bool) -> Result<Request, Erro
         },
         into,
         busy: BUSY,
-    })
+    }
 }
 
 fn real(path: &Path) -> PathBuf {
@@ -135,16 +145,6 @@ fn save(
     match report.snapshot {
         Some(snapshot) if report.failed.is_empty() => Ok(snapshot),
         _ => Err(ops::Error::from(live::Error::NotSaved { what: name }).into()),
-    }
-}
-
-/// A file that was made for nothing is half of something.
-fn remove_half(context: &Context, request: &Request) {
-    let Target::NewFile(path) = &request.into else { return };
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
-    let disk = &context.machine.disk;
-    if let Ok(at) = disk.open_root(parent) {
-        let _ = disk.remove_file(&at, name);
     }
 }
 
@@ -178,9 +178,21 @@ fn show(context: &Context, request: &Request, tables: &[TableReport], at: &PartA
 }
 
 fn words(table: &TableReport) -> String {
-    let mut words = vec![format!("+{}", text::counted(table.added, "row"))];
+    let rows = |count: u64| text::counted(count, "row");
+    let mut words = Vec::new();
     if table.removed > 0 {
-        words.push(format!("-{}", text::counted(table.removed, "row")));
+        // Rows that are replaced by themselves are nobody's business.
+        let later = table.removed.saturating_sub(table.same + table.differing);
+        let missing = table.added.saturating_sub(table.same + table.differing);
+        let changes = [
+            (table.differing, "", " become as they were"),
+            (missing, "+", ""),
+            (later, "-", " that came later"),
+        ];
+        let changes = changes.into_iter().filter(|(count, ..)| *count > 0);
+        words.extend(changes.map(|(count, sign, what)| format!("{sign}{}{what}", rows(count))));
+    } else {
+        words.push(format!("+{}", rows(table.added)));
     }
     if table.same > 0 {
         words.push(format!("{} alike", text::count(table.same)));
@@ -242,6 +254,7 @@ fn conclude(
     if let Some(id) = &id {
         let id = &id[..8];
         output.remark(&format!("What was there before is snapshot {id}."));
+        output.remark(&format!("What changed since:  stillpoint diff {id} live --rows"));
     }
     done(repository, tables).figure("dry_run", false).figure("safety", id)
 }

@@ -25,19 +25,6 @@ pub struct Loaded {
 pub type Asked<'a> = (&'a str, Option<&'a str>, Mode);
 
 impl Loaded {
-    /// Reads the rows that were asked for.
-    pub fn load(
-        past: &PastDatabase,
-        present: &Connection,
-        (table, filter, mode): Asked<'_>,
-        number: usize,
-    ) -> Result<Self, Error> {
-        let loaded = Self::prepare(past, present, (table, filter, mode), number)?;
-        let _ = loaded.fill(past, present, filter)?;
-        loaded.choose_adds(present)?;
-        Ok(loaded)
-    }
-
     /// A parent of other rows, without rows so far.
     pub fn parent(
         past: &PastDatabase,
@@ -51,7 +38,8 @@ impl Loaded {
         Ok(loaded)
     }
 
-    fn prepare(
+    /// Makes room for the rows that were asked for, if they fit.
+    pub fn prepare(
         past: &PastDatabase,
         present: &Connection,
         (table, filter, mode): Asked<'_>,
@@ -86,14 +74,15 @@ impl Loaded {
         })
     }
 
-    fn fill(
+    /// Reads the rows that were asked for.
+    pub fn fill(
         &self,
         past: &PastDatabase,
         present: &Connection,
         filter: Option<&str>,
-    ) -> Result<u64, Error> {
+    ) -> Result<(), Error> {
         let condition = filter.map(|filter| format!(" WHERE ({filter}\n)")).unwrap_or_default();
-        self.add_rows(past, present, (&condition, &[]))
+        self.add_rows(past, present, (&condition, &[])).map(drop)
     }
 
     /// Copies the rows of the past that meet the condition, which begins with `WHERE`.
@@ -130,7 +119,7 @@ impl Loaded {
     }
 
     /// Chooses those that are to be added.
-    fn choose_adds(&self, present: &Connection) -> Result<(), Error> {
+    pub fn choose_adds(&self, present: &Connection) -> Result<(), Error> {
         let missing = match (&self.present, self.mode) {
             (Some(_), Mode::Missing) => {
                 let alike = self.key_condition("r");
@@ -239,4 +228,14 @@ pub fn list(columns: &[String]) -> String {
 /// The rowid is no column, and does not answer to a quoted name everywhere.
 pub fn name(column: &str) -> String {
     if column == "_rowid_" { column.to_owned() } else { quoted(column) }
+}
+
+/// Lets the rows of a temporary table be found by these columns: there may be millions.
+pub fn index(present: &Connection, table: &str, columns: &str) -> Result<(), Error> {
+    let name: String = columns.chars().filter(char::is_ascii_alphanumeric).collect();
+    if name.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("CREATE INDEX IF NOT EXISTS temp.{table}_{name} ON {table} ({columns})");
+    Ok(present.execute_batch(&sql)?)
 }

@@ -197,3 +197,53 @@ fn a_condition_that_one_of_the_tables_does_not_understand_names_it() {
     let Err(Error::Condition { table, why }) = refused else { panic!("{refused:?}") };
     assert_eq!((table.as_str(), why.as_str()), ("line", "no such column: customer"));
 }
+
+#[test]
+fn rows_that_others_refer_to_are_not_replaced_away() {
+    // Order 13 came later, and has a line.
+    let (past, _folder, path) = scene(
+        "PRAGMA foreign_keys=ON; CREATE TABLE gift (id INTEGER PRIMARY KEY, name TEXT \
+         REFERENCES customer (id), orders INT REFERENCES orders);
+         INSERT INTO orders (id, customer, total) VALUES (13, 1, 5);
+         INSERT INTO gift (id, orders) VALUES (1, 13), (2, NULL);",
+    );
+    let replace = Request { mode: Mode::Replace, ..request(&path, &["orders"]) };
+
+    let refused = run(&past, &replace);
+    let filter = Some("id < 12".to_owned());
+    let some = run(&past, &Request { filter, ..replace.clone() }).unwrap();
+    Connection::open(&path).unwrap().execute_batch("DELETE FROM gift WHERE id = 1").unwrap();
+    let all = run(&past, &replace).unwrap();
+
+    let is_meant = |table: &str| table == "orders";
+    assert!(
+        matches!(refused, Err(Error::Orphans { ref table, rows: 1 }) if is_meant(table)),
+        "{refused:?}"
+    );
+    assert_eq!((some[0].removed, all[0].removed, all[0].added), (2, 4, 3));
+    assert_eq!(rows(&path, ORDERS).len(), 3);
+}
+
+#[test]
+fn rows_that_refer_to_nothing_already_are_nobodys_fault() {
+    let (past, _folder, path) = scene(
+        "PRAGMA foreign_keys=OFF; DELETE FROM customer WHERE id = 2;
+         DELETE FROM orders WHERE id = 10;
+         CREATE TABLE odd (a REFERENCES nowhere, b, FOREIGN KEY (a, b) REFERENCES note);
+         INSERT INTO odd VALUES (1, 2);",
+    );
+
+    let done = run(&past, &request(&path, &["orders", "customer"])).unwrap();
+
+    assert_eq!((done[0].added, done[1].added), (1, 1));
+    assert_eq!(rows(&path, "SELECT name FROM customer").len(), 3);
+}
+
+#[test]
+fn a_disk_without_room_is_told_as_one() {
+    let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+
+    let error = Error::from(rusqlite::Error::SqliteFailure(full, None));
+
+    assert!(matches!(error, Error::Full), "{error:?}");
+}

@@ -4,20 +4,21 @@ use rusqlite::Connection;
 
 use super::{
     Error, Mode,
-    load::{Loaded, list},
+    foreign::{Going, note_going},
+    load::{Loaded, index, list},
     shape::Shape,
 };
-use crate::ops::past::{PastDatabase, names::quoted};
+use crate::ops::past::{self, PastDatabase, names::quoted};
 
 /// Writes all tables. The caller commits, or drops the connection.
 pub fn all(past: &PastDatabase, present: &Connection, loaded: &[Loaded]) -> Result<(), Error> {
-    let before = orphans(present)?;
-    for one in loaded {
+    let mut going = Vec::new();
+    for (number, one) in loaded.iter().enumerate() {
         let table = quoted(&one.target_name());
         match (one.mode, &one.present) {
             (Mode::Beside, _) => make_beside(present, one)?,
             (_, None) => make_again(past, present, one)?,
-            (Mode::Replace, Some(_)) => remove(present, one)?,
+            (Mode::Replace, Some(_)) => going.extend(remove(present, one, number)?),
             (Mode::Missing, Some(_)) => {}
         }
         // Beside, the rowid of another table means nothing.
@@ -34,43 +35,24 @@ pub fn all(past: &PastDatabase, present: &Connection, loaded: &[Loaded]) -> Resu
             [],
         )?;
     }
-    let after = orphans(present)?;
-    match after.into_iter().find(|(table, rows)| {
-        let known = before.iter().find(|(known, _)| known == table);
-        *rows > known.map_or(0, |(_, rows)| *rows)
-    }) {
-        None => Ok(()),
-        Some((table, rows)) => Err(Error::Orphans { table, rows }),
-    }
+    going.iter().try_for_each(|going| going.refuse_orphans(present))
 }
 
-/// Rows that refer to nothing, by the table that they refer to.
-fn orphans(present: &Connection) -> Result<Vec<(String, u64)>, Error> {
-    let mut statement = present.prepare("PRAGMA main.foreign_key_check")?;
-    let mut rows = statement.query([])?;
-    let mut orphans: Vec<(String, u64)> = Vec::new();
-    while let Some(row) = rows.next()? {
-        let parent: String = row.get(2)?;
-        match orphans.iter_mut().find(|(known, _)| *known == parent) {
-            Some((_, rows)) => *rows += 1,
-            None => orphans.push((parent, 1)),
-        }
-    }
-    Ok(orphans)
-}
-
-fn remove(present: &Connection, one: &Loaded) -> Result<(), Error> {
+/// Removes what is replaced; returns what others may have referred to.
+fn remove(present: &Connection, one: &Loaded, number: usize) -> Result<Vec<Going>, Error> {
     let table = quoted(&one.past.name);
     let chosen = match one.has_filter {
         false => String::new(),
-        true => format!(
-            " WHERE EXISTS (SELECT 1 FROM temp.{} AS r WHERE {})",
-            one.rows,
-            one.key_condition("r")
-        ),
+        true => {
+            let places = one.past.key().iter().filter_map(|key| one.place(key)).collect::<Vec<_>>();
+            index(present, &one.rows, &places.join(", "))?;
+            let alike = one.key_condition("r");
+            format!(" WHERE EXISTS (SELECT 1 FROM temp.{} AS r WHERE {alike})", one.rows)
+        }
     };
+    let going = note_going(present, one, (&chosen, number))?;
     let _ = present.execute(&format!("DELETE FROM main.{table} AS t{chosen}"), [])?;
-    Ok(())
+    Ok(going)
 }
 
 /// A table for what is put beside: its columns as they were declared, and no rule.
@@ -101,7 +83,35 @@ fn make_again(past: &PastDatabase, present: &Connection, one: &Loaded) -> Result
         statement.query_map([&one.past.name], |row| row.get(0))?.collect()
     };
     for sql in read().map_err(|error| past.explain(error))? {
+        // What the columns beside it say of an entry need not be true.
+        if !is_table_or_index(&sql) {
+            let why =
+                format!("the schema of {} holds what is no table and no index", one.past.name);
+            return Err(past::Error::Damaged { why }.into());
+        }
         let _ = present.execute(&sql, [])?;
     }
     Ok(())
+}
+
+/// SQLite itself writes how such statements begin.
+fn is_table_or_index(sql: &str) -> bool {
+    ["CREATE TABLE ", "CREATE INDEX ", "CREATE UNIQUE INDEX "]
+        .iter()
+        .any(|head| sql.get(..head.len()).is_some_and(|found| found.eq_ignore_ascii_case(head)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_again_is_a_table_or_an_index() {
+        assert!(is_table_or_index("CREATE TABLE t (a)"));
+        assert!(is_table_or_index("create unique index i ON t (a)"));
+        for sql in ["CREATE TRIGGER x", "CREATE VIRTUAL TABLE t USING fts5", "CREATE VIEW v", "é"]
+        {
+            assert!(!is_table_or_index(sql), "{sql}");
+        }
+    }
 }

@@ -35,6 +35,9 @@ pub fn entry(error: &Error) -> Entry {
         Error::Locked => Entry::new("SP0528", ExitCode::InUse)
             .effect(AS_BEFORE)
             .help("try again when the application is idle"),
+        Error::Full => Entry::new("SP0013", ExitCode::NoSpace)
+            .effect(AS_BEFORE)
+            .help("free some space where the database lies, and in the folder for temporary files"),
         Error::Present { .. } => Entry::new("SP0529", ExitCode::Failed).effect(AS_BEFORE),
         Error::Past(error) => past::entry(error),
     }
