@@ -16,9 +16,9 @@ use crate::{
     chunk::Fetch,
     format::{
         image::Image,
-        record::{DatabaseFacts, Part, PartContent, PartKind},
+        record::{DatabaseFacts, PartContent, PartKind},
     },
-    ops::{Error, list::find, moment::PartAt},
+    ops::{Error, list::find, moment::PartAt, owners::owners_between},
     repo::{image::ImageReader, tree},
 };
 
@@ -74,7 +74,7 @@ pub fn diff(
         let name = &older.part.name;
         match to.iter().find(|newer| newer.part.name == *name) {
             Some(newer) if newer.snapshot.id == older.snapshot.id => {}
-            Some(newer) => diff_parts(&fetch, older.part, newer.part, path, visit)?,
+            Some(newer) => diff_parts(&fetch, (*older, *newer), path, visit)?,
             None => visit(Found::Part { name, kind: older.part.kind, change: Change::Removed }),
         }
     }
@@ -89,11 +89,13 @@ pub fn diff(
 
 fn diff_parts(
     fetch: &Arc<dyn Fetch>,
-    from: &Part,
-    to: &Part,
+    (older, newer): (PartAt<'_>, PartAt<'_>),
     path: &[Vec<u8>],
     visit: &mut dyn FnMut(Found<'_>),
 ) -> Result<(), Error> {
+    let (from, to) = (older.part, newer.part);
+    let [before, now] = [older, newer].map(|at| &at.snapshot.record.environment);
+    let owners = owners_between(before, now);
     match (&from.content, &to.content) {
         (PartContent::Tree { root: older, .. }, PartContent::Tree { root: newer, .. }) => {
             let path = path.join(&b'/');
@@ -101,7 +103,7 @@ fn diff_parts(
             let newer = find(&**fetch, to, newer, &path)?;
             let part = &to.name;
             let mut renames = Renames::default();
-            trees::diff(&**fetch, (&older, &newer), &path, &mut |seen| match seen {
+            trees::diff((&**fetch, &owners), (&older, &newer), &path, &mut |seen| match seen {
                 Ok(difference) if renames.keeps(&difference) => {}
                 Ok(difference) => visit(Found::Entry { part, difference }),
                 Err((path, error)) => visit(Found::Unreadable { part, path, error }),

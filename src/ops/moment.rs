@@ -103,9 +103,14 @@ impl Selector {
         match &self.when {
             When::Id(prefix) => by_prefix(snapshots, prefix).map(exactly),
             When::Back(back) => {
-                let count = snapshots.len();
+                let mut counted: Vec<&Snapshot> =
+                    snapshots.iter().filter(|one| is_kept(one)).collect();
+                if counted.is_empty() {
+                    counted = snapshots.iter().collect();
+                }
+                let count = counted.len();
                 let at = count.checked_sub(back + 1);
-                at.map(|at| exactly(&snapshots[at])).ok_or(Error::TooFarBack { back: *back, count })
+                at.map(|at| exactly(counted[at])).ok_or(Error::TooFarBack { back: *back, count })
             }
             When::Latest => self.compose(snapshots, last, (compose, part_kept)),
             When::Before(end) => {

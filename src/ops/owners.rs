@@ -146,21 +146,35 @@ impl Origin {
 
 /// The numbers that the owners of a record have here.
 pub fn owners_here(facts: &[Fact], disk: &dyn Disk) -> OwnerMap {
-    let map = |prefix: &str, file: &str| -> BTreeMap<u32, u32> {
-        let told = facts.iter().filter_map(|(key, name)| {
-            let number: u32 = key.strip_prefix(prefix)?.parse().ok()?;
-            Some((number, name))
-        });
-        let told: Vec<(u32, &String)> = told.collect();
-        if told.is_empty() {
-            return BTreeMap::new();
-        }
-        let here: BTreeMap<String, u32> =
-            accounts(disk, file).into_iter().rev().map(|(number, name)| (name, number)).collect();
-        let known = told.into_iter().filter_map(|(number, name)| Some((number, *here.get(name)?)));
-        known.filter(|(then, here)| then != here).collect()
+    let map = |prefix: &str, file: &str| match named(facts, prefix) {
+        told if told.is_empty() => BTreeMap::new(),
+        told => renumbered(told, accounts(disk, file)),
     };
     OwnerMap { users: map(USER, "passwd"), groups: map(GROUP, "group") }
+}
+
+/// The numbers that the owners of one record have in another one, which another machine may have
+/// made.
+pub fn owners_between(older: &[Fact], newer: &[Fact]) -> OwnerMap {
+    let map = |prefix: &str| renumbered(named(older, prefix), named(newer, prefix));
+    OwnerMap { users: map(USER), groups: map(GROUP) }
+}
+
+/// Names by number, as a record tells them.
+fn named(facts: &[Fact], prefix: &str) -> BTreeMap<u32, String> {
+    let named = facts.iter().filter_map(|(key, name)| {
+        let number: u32 = key.strip_prefix(prefix)?.parse().ok()?;
+        Some((number, name.clone()))
+    });
+    named.collect()
+}
+
+/// Those whose name has another number there. Of several numbers of a name the first one counts.
+fn renumbered(then: BTreeMap<u32, String>, there: BTreeMap<u32, String>) -> BTreeMap<u32, u32> {
+    let there: BTreeMap<String, u32> =
+        there.into_iter().rev().map(|(number, name)| (name, number)).collect();
+    let known = then.into_iter().filter_map(|(number, name)| Some((number, *there.get(&name)?)));
+    known.filter(|(then, there)| then != there).collect()
 }
 
 /// Names by number; none where they cannot be read.
@@ -214,6 +228,19 @@ mod tests {
         assert_eq!(map.here((4711, 4712)), (0, 0));
         assert_eq!(map.here((4713, 4713)), (4713, 4713));
         assert_eq!((map.users.len(), map.groups.len()), (1, 1));
+    }
+
+    #[test]
+    fn an_owner_of_one_machine_is_known_by_his_name_on_another() {
+        let fact = |key: &str, name: &str| (key.to_owned(), name.to_owned());
+        let older = [fact("user 1000", "ada"), fact("user 1001", "bo"), fact("group 50", "staff")];
+        let newer = [fact("user 1001", "ada"), fact("user 7", "cy"), fact("group 50", "staff")];
+
+        let map = owners_between(&older, &newer);
+
+        assert_eq!(map.here((1000, 50)), (1001, 50));
+        assert_eq!(map.here((1001, 51)), (1001, 51), "nobody knows better");
+        assert_eq!((map.users.len(), map.groups.len()), (1, 0));
     }
 
     #[test]

@@ -620,6 +620,8 @@ pub fn image_of(path: &Path, plain: &[u8], store: &mut dyn Store) -> Result<Imag
 fn write_database(path: &Path, mark: u8) {
     let mut page = vec![mark; 1024];
     page[..16].copy_from_slice(b"SQLite format 3\0");
+    page[16..24].copy_from_slice(&[4, 0, 1, 1, 0, 64, 32, 32]);
+    page[44..48].fill(0);
     write(path, page);
 }
 

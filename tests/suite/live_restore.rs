@@ -219,11 +219,18 @@ fn an_empty_machine_gets_its_shop_back() {
     assert_eq!(text(&shop, "uploads/sub/b.txt").as_deref(), Some("second"));
     assert_eq!(done.summary()["safety"], serde_json::Value::Null, "there was nothing to save");
 
-    let undone = shop.run(["undo"].iter().chain(&YES));
+    // Without a configuration; and the shop has sold since.
+    shop.sell(3);
+    let undone = shop.run(["undo", "--json"].iter().chain(&YES));
 
     assert_eq!(undone.code, Some(0), "{}", undone.err);
     assert!(!shop.path("pos.db").exists());
     assert_eq!(text(&shop, "uploads/sub/b.txt"), None);
+    assert_ne!(undone.summary()["safety"], serde_json::Value::Null, "what was sold is saved");
+    let redone = shop.run(["undo"].iter().chain(&YES));
+    assert_eq!(redone.code, Some(0), "{}", redone.err);
+    assert_eq!(rows(&shop), 103);
+    assert_eq!(text(&shop, "uploads/sub/b.txt").as_deref(), Some("second"));
 }
 
 #[test]
@@ -321,7 +328,7 @@ fn an_excluded_table_keeps_its_rows_and_those_they_need() {
     let done = in_place(&shop, &["--exclude-table", "AUDIT"]);
 
     assert_eq!(preview.code, Some(0), "{}", preview.err);
-    let kept = "keeps    pos.audit: 2 rows as now; the snapshot has 2\n           rows of clerk";
+    let kept = "keeps    audit of pos: 2 rows as now; the snapshot has 2\n           rows of clerk";
     assert!(preview.out.contains(kept), "{}", preview.out);
     assert!(preview.out.contains("note refers to it"), "{}", preview.out);
     assert_eq!(done.code, Some(0), "{}", done.err);
@@ -336,6 +343,64 @@ fn an_excluded_table_keeps_its_rows_and_those_they_need() {
     assert_eq!(undone.code, Some(0), "{}", undone.err);
     assert_eq!(rows(&shop), 50);
     assert_eq!(column(&shop, "SELECT name FROM clerk"), ["Ada", "Bob", "Eve"]);
+}
+
+#[test]
+fn a_table_of_a_database_among_the_files_keeps_its_rows() {
+    let shop = Shop::open();
+    fs::create_dir_all(shop.path("uploads/till")).unwrap();
+    let till = shop.path("uploads/till/stock.db");
+    let on_till = |sql: &str| Connection::open(&till).unwrap().execute_batch(sql).unwrap();
+    let ask = |sql: &str| -> String {
+        Connection::open(&till).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let audit = || ask("SELECT group_concat(what) FROM audit");
+    let stock = || ask("SELECT group_concat(n) FROM stock");
+    on_till(
+        "PRAGMA journal_mode=WAL; CREATE TABLE stock (id INTEGER PRIMARY KEY, n INT);
+         CREATE TABLE audit (at INTEGER PRIMARY KEY, what TEXT);
+         INSERT INTO stock VALUES (1, 10); INSERT INTO audit VALUES (1, 'opened');",
+    );
+    assert_eq!(shop.back_up(&[]).code, Some(0));
+    let idle = in_place(&shop, &["--exclude-table", "audit"]);
+    on_till("UPDATE stock SET n = 0; INSERT INTO audit VALUES (2, 'emptied')");
+    shop.write("uploads/a.txt", "spoiled");
+
+    let preview = shop.run(["restore", "latest", "--live", "-n", "--exclude-table", "audit"]);
+    let done = in_place(&shop, &["--exclude-table", "audit"]);
+    let back = (audit(), stock(), text(&shop, "uploads/a.txt"));
+    let undone = shop.run(["undo"].iter().chain(&YES));
+
+    assert_eq!(idle.code, Some(0), "it is in place, and keeps its rows by itself: {}", idle.err);
+    assert_eq!(preview.code, Some(0), "{}", preview.err);
+    let kept = "keeps    audit of uploads/till/stock.db: 2 rows as now; the snapshot has 1";
+    assert!(preview.out.contains(kept), "{}", preview.out);
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    let expected = ("opened,emptied".to_owned(), "10".to_owned(), Some("first".to_owned()));
+    assert_eq!(back, expected);
+    assert_eq!(fs::read_dir(shop.path("uploads/till")).unwrap().count(), 1);
+    assert!(nothing_is_left(&shop));
+    assert_eq!(undone.code, Some(0), "{}", undone.err);
+    assert_eq!((audit(), stock()), ("opened,emptied".to_owned(), "0".to_owned()));
+}
+
+#[test]
+fn rows_come_back_into_a_database_among_the_files() {
+    let shop = Shop::open();
+    let till = shop.path("uploads/stock.db");
+    let on_till = |sql: &str| Connection::open(&till).unwrap().execute_batch(sql).unwrap();
+    on_till("CREATE TABLE stock (id INTEGER PRIMARY KEY, n INT); INSERT INTO stock VALUES (1, 10)");
+    assert_eq!(shop.back_up(&[]).code, Some(0));
+    on_till("DELETE FROM stock; INSERT INTO stock VALUES (2, 5)");
+
+    let done = shop.run(["restore", "latest:uploads/stock.db", "--table", "stock", "--yes"]);
+    let none = shop.run(["restore", "latest:uploads/a.txt", "--table", "stock", "--yes"]);
+
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    let count = "SELECT count(*) FROM stock";
+    let stock = Connection::open(&till).unwrap();
+    assert_eq!(stock.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+    assert_eq!(none.code, Some(2), "{}", none.err);
 }
 
 #[test]

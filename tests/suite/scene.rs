@@ -188,7 +188,7 @@ impl CaptureDatabase for FakeDatabases {
             code: "capture".to_owned(),
             message: error.to_string(),
         })?;
-        if plain[16] == b'!' {
+        if plain[500] == b'!' {
             let message = "it is locked".to_owned();
             return Err(CaptureError::Failed { code: "locked".to_owned(), message });
         }

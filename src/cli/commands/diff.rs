@@ -40,8 +40,12 @@ use crate::{
         },
         live::tree_place,
         moment::{Moment, PartAt},
-        past::{Terms, live::capture},
-        set::Set,
+        owners::owners_here,
+        past::{
+            Terms,
+            live::{Known, capture, capture_at},
+        },
+        set::{Set, SetSource},
     },
     repo::{Repository, Snapshot},
 };
@@ -112,7 +116,16 @@ fn chosen<'a>(
 ) -> Result<Vec<PartAt<'a>>, Error> {
     match &args.db {
         Some(name) => Ok(vec![moment.part(name, &selection.selector.text)?]),
-        None => selection.parts(moment),
+        None => {
+            let mut parts = selection.parts(moment)?;
+            // Files have no tables.
+            let is_meant = |at: &PartAt<'_>| match at.part.content {
+                PartContent::Database { .. } => true,
+                PartContent::Tree { .. } => args.table.is_none(),
+            };
+            parts.retain(is_meant);
+            Ok(parts)
+        }
     }
 }
 
@@ -139,7 +152,15 @@ fn live(
             PartContent::Database { image, facts } => {
                 // The newest image is nearest to the present, and its page hashes are at hand.
                 let newest = newest(scope.older.snapshots(), &at.part.name).unwrap_or(*at);
-                let live = capture(repository, &context.machine.program, newest)?;
+                let program = &context.machine.program;
+                // Where the configuration has it now goes before where it was.
+                let set = scope.sets.iter().find(|set| set.name == at.part.name);
+                let live = match set.map(|set| &set.source) {
+                    Some(SetSource::Sqlite { path }) => {
+                        capture_at(repository, program, (&Known::of(&newest)?, path))?
+                    }
+                    _ => capture(repository, program, newest)?,
+                };
                 shown.fetch = live.fetch;
                 if live.image.identity != image.identity {
                     let (before, now) = ((&**image, &**facts), (&live.image, &live.facts));
@@ -150,7 +171,7 @@ fn live(
             PartContent::Tree { root, path } => {
                 shown.fetch = Arc::clone(&fetch);
                 let from = PathBuf::from(OsString::from_vec(path.clone()));
-                shown.show_present(at.part, (root, &from), scope)?;
+                shown.show_present(at, (root, &from), scope)?;
             }
         }
     }
@@ -232,15 +253,18 @@ impl<'a> Shown<'a> {
     /// Shows how the files of a part differ from those that are there now.
     fn show_present(
         &mut self,
-        part: &Part,
+        at: &PartAt<'_>,
         (root, from): (&Entry, &Path),
         scope: &Scope<'_>,
     ) -> Result<(), Error> {
         if matches!(self.args.format, DiffFormatArg::Sql | DiffFormatArg::Csv) {
             return Ok(());
         }
+        let part = at.part;
         let set = scope.sets.iter().find(|set| set.name == part.name);
-        let place = Place { root: tree_place(part, from, set), set, own: scope.own };
+        let disk = self.context.machine.disk.as_ref();
+        let owners = owners_here(&at.snapshot.record.environment, disk);
+        let place = Place { root: tree_place(part, from, set), set, own: scope.own, owners };
         let chosen = scope.older.path().join(&b'/');
         let is_chosen = |path: &[u8]| {
             let rest = path.strip_prefix(&chosen[..]);

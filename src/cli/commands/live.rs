@@ -231,7 +231,7 @@ pub fn preview(context: &Context, request: &Request, sites: &[Site]) {
 fn tell_kept(context: &Context, kept: &Kept) {
     let output = &context.output;
     for table in &kept.tables {
-        let name = text::printable(format!("{}.{}", kept.part, table.table).as_bytes());
+        let name = text::printable(format!("{} of {}", table.table, kept.database).as_bytes());
         let now = text::counted(table.present_rows, "row");
         let then = match table.past_rows {
             Some(rows) => format!("the snapshot has {}", text::count(rows)),

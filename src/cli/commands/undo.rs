@@ -14,6 +14,7 @@ use crate::{
     ops::{
         event::Observer,
         live::{Undo, undo},
+        moment::PartAt,
         restore::Extra,
         run_record::Start,
     },
@@ -37,8 +38,19 @@ fn take_back(
     let repository = context.open(config, observer)?;
     let last = Undo::last(&repository)?;
     let goal = last.goal();
-    let request =
-        request(context, config, &repository, (&goal.parts, &args.in_place, Extra::Keep))?;
+    // What the restore made where nothing was goes again, and is saved before like all the rest.
+    let snapshots = repository.snapshots()?.snapshots;
+    let mut parts = goal.parts.clone();
+    for removal in &goal.removals {
+        let known = |at: &PartAt<'_>| at.part.name == removal.part;
+        if !parts.iter().any(known) {
+            let all = snapshots.iter().rev().flat_map(|snapshot| {
+                snapshot.record.parts.iter().map(move |part| PartAt { snapshot, part })
+            });
+            parts.extend(all.into_iter().find(known));
+        }
+    }
+    let request = request(context, config, &repository, (&parts, &args.in_place, Extra::Keep))?;
     let sites = last.plan(&repository, &request, observer)?;
     let when = text::moment(last.started, context.now(), &config.zone);
     let asked = text::printable(last.asked.as_bytes());

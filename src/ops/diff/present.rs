@@ -34,7 +34,7 @@ use crate::{
         tree::{self, Met, NodeEntries, Step, walk},
     },
     sink::{
-        files::{Choice, Chooser},
+        files::{Choice, Chooser, OwnerMap},
         sqlite,
     },
     source::{files::entry_of, sqlite::COMPANIONS},
@@ -49,6 +49,8 @@ pub struct Place<'a> {
     pub set: Option<&'a Set>,
     /// The repository and the state folder.
     pub own: &'a [PathBuf],
+    /// Whose things were, in numbers of this machine.
+    pub owners: OwnerMap,
 }
 
 /// Compares the tree of a part with what lies at its place.
@@ -206,7 +208,7 @@ impl<'a> Look<'a> {
         {
             false => Some(Change::Kind),
             true if !self.has_content((entry, &now), (dir, name), path)? => Some(Change::Content),
-            true => has_other_metadata(entry, &now).then_some(Change::Metadata),
+            true => self.has_other_metadata(entry, &now).then_some(Change::Metadata),
         };
         if let Some(change) = change {
             let (from, to) = (Some(entry.clone()), Some(now));
@@ -408,15 +410,16 @@ impl<'a> Look<'a> {
         let path = self.place.root.join(OsStr::from_bytes(path));
         Error::Io { action: "look at", path, source }
     }
-}
 
-/// Whether the mode, the owner or the time differ; the time of a folder only says that something in
-/// it came or went.
-fn has_other_metadata(then: &Entry, now: &Entry) -> bool {
-    let time = |entry: &Entry| match entry.content {
-        Content::Folder { .. } => None,
-        _ => Some(entry.modified),
-    };
-    let of = |entry: &Entry| (entry.mode, entry.uid, entry.gid, time(entry));
-    of(then) != of(now)
+    /// Whether the mode, the owner or the time differ; the time of a folder only says that
+    /// something in it came or went. An owner is the same one under the number that his name has
+    /// here.
+    fn has_other_metadata(&self, then: &Entry, now: &Entry) -> bool {
+        let time = |entry: &Entry| match entry.content {
+            Content::Folder { .. } => None,
+            _ => Some(entry.modified),
+        };
+        let owners = (self.place.owners.of(then), (now.uid, now.gid));
+        owners.0 != owners.1 || (then.mode, time(then)) != (now.mode, time(now))
+    }
 }

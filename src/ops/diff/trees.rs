@@ -11,6 +11,7 @@ use crate::{
     },
     limits::FOLDER_DEPTH_MAX,
     repo::tree::{Error, Met, NodeEntries, Step, walk},
+    sink::files::OwnerMap,
 };
 
 /// How something differs.
@@ -73,11 +74,14 @@ impl<'a> Side<'a> {
     }
 }
 
+/// What reads the trees, and the numbers that the older one's owners have in the newer one.
+type Look<'a> = (&'a dyn Fetch, &'a OwnerMap);
+
 /// Compares two entries, and all that is below them.
-pub fn diff(fetch: &dyn Fetch, (from, to): (&Entry, &Entry), at: &[u8], visit: Visit<'_>) {
+pub fn diff(look: Look<'_>, (from, to): (&Entry, &Entry), at: &[u8], visit: Visit<'_>) {
     let mut path = at.to_vec();
     let mut open = Vec::new();
-    compare(fetch, (from, to), &path, &mut open, visit);
+    compare(look, (from, to), &path, &mut open, visit);
     // No recursion on input.
     while let Some(pair) = open.last_mut() {
         path.truncate(pair.path_bytes);
@@ -96,7 +100,7 @@ pub fn diff(fetch: &dyn Fetch, (from, to): (&Entry, &Entry), at: &[u8], visit: V
             (Ok(from), Ok(to)) => {
                 let name = from.as_ref().or(to.as_ref()).map(|entry| entry.name.clone());
                 walk::join(&mut path, &name.unwrap_or_default());
-                meet(fetch, (from.as_ref(), to.as_ref()), &path, &mut open, visit);
+                meet(look, (from.as_ref(), to.as_ref()), &path, &mut open, visit);
             }
             (Err(error), other) | (other, Err(error)) => {
                 visit(Err((&path, error)));
@@ -109,28 +113,28 @@ pub fn diff(fetch: &dyn Fetch, (from, to): (&Entry, &Entry), at: &[u8], visit: V
 }
 
 fn meet<'a>(
-    fetch: &'a dyn Fetch,
+    look: Look<'a>,
     entries: (Option<&Entry>, Option<&Entry>),
     path: &[u8],
     open: &mut Vec<Pair<'a>>,
     visit: Visit<'_>,
 ) {
     match entries {
-        (Some(from), Some(to)) => compare(fetch, (from, to), path, open, visit),
-        (Some(from), None) => tell_whole(fetch, from, path, Change::Removed, visit),
-        (None, Some(to)) => tell_whole(fetch, to, path, Change::Added, visit),
+        (Some(from), Some(to)) => compare(look, (from, to), path, open, visit),
+        (Some(from), None) => tell_whole(look.0, from, path, Change::Removed, visit),
+        (None, Some(to)) => tell_whole(look.0, to, path, Change::Added, visit),
         (None, None) => {}
     }
 }
 
 fn compare<'a>(
-    fetch: &'a dyn Fetch,
+    (fetch, owners): Look<'a>,
     (from, to): (&Entry, &Entry),
     path: &[u8],
     open: &mut Vec<Pair<'a>>,
     visit: Visit<'_>,
 ) {
-    if let Some(change) = change(from, to) {
+    if let Some(change) = change(from, to, owners) {
         let (from, to) = (Some(from), Some(to));
         visit(Ok(Difference { path, path_from: None, change, from, to }));
     }
@@ -171,7 +175,7 @@ fn one_sided<'a>(path: &'a [u8], entry: &'a Entry, change: Change) -> Difference
 }
 
 /// How two entries of one name differ, whatever is below them.
-fn change(from: &Entry, to: &Entry) -> Option<Change> {
+fn change(from: &Entry, to: &Entry, owners: &OwnerMap) -> Option<Change> {
     let same_content = match (&from.content, &to.content) {
         (Content::Folder { .. }, Content::Folder { .. }) => true,
         (Content::Database(older), Content::Database(newer)) => older.identity == newer.identity,
@@ -190,9 +194,9 @@ fn change(from: &Entry, to: &Entry) -> Option<Change> {
         Content::Folder { .. } => None,
         _ => Some(entry.modified),
     };
-    let metadata =
-        |entry: &Entry| (entry.mode, entry.uid, entry.gid, modified(entry), entry.xattrs.clone());
-    (metadata(from) != metadata(to)).then_some(Change::Metadata)
+    let metadata = |entry: &Entry| (entry.mode, modified(entry), entry.xattrs.clone());
+    let is_other = owners.of(from) != (to.uid, to.gid) || metadata(from) != metadata(to);
+    is_other.then_some(Change::Metadata)
 }
 
 #[cfg(test)]

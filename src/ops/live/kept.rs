@@ -4,31 +4,49 @@
 //! staged database before anything has changed its place. So they come with all the rest or not at
 //! all, and are taken back with it.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     disk::{Disk, read_exact_at},
-    format::{image::Image, record::PartContent},
+    format::{
+        image::Image,
+        node::{Content, Entry},
+        record::PartContent,
+    },
     limits::MIB,
     ops::{
         self,
         live::{
             Error, Goal, Request,
             moves::{Ground, new_name},
-            plan::{Kind, Site, io_error},
+            plan::{Change, Site, io_error, resolved},
             stage::Staged,
             work::Work,
         },
-        past::{PastDatabase, Terms, live::capture_at},
+        moment::PartAt,
+        past::{
+            PastDatabase, Terms,
+            live::{Known, capture_at},
+        },
         rows::{self, KeptTable, keep, plan_keep},
     },
-    repo::{Repository, Snapshot},
+    repo::{
+        Repository, Snapshot,
+        tree::{self, Met, Step},
+    },
 };
 
 /// The tables of one database that keep their rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    pub part: String,
+    /// The part, or the path of a database among its files.
+    pub database: String,
     pub tables: Vec<KeptTable>,
 }
 
@@ -53,28 +71,92 @@ pub fn plan_kept(
     let mut unknown = request.kept_tables.clone();
     for site in sites.iter().filter(|_| !request.kept_tables.is_empty()) {
         let at = goal.parts.iter().find(|at| at.part.name == site.part);
-        let Some(at) = at else { continue };
-        let PartContent::Database { image, .. } = &at.part.content else { continue };
-        if site.place.symlink_metadata().is_err() {
-            continue;
+        for replaced in at.map(|at| Replaced::of(at, site)).unwrap_or_default() {
+            let tables = replaced.plan(repo, request)?;
+            unknown.retain(|name| !tables.iter().any(|kept| kept.table.eq_ignore_ascii_case(name)));
+            if !tables.is_empty() && !site.changes.is_empty() {
+                all.push(Kept { database: replaced.name, tables });
+            }
         }
-        let live = capture_at(repo, &request.program, (*at, &site.place))?;
+    }
+    for table in unknown {
+        if !is_kept_by_itself(repo, (goal, sites), &table)? {
+            let why = "no database that is there and is restored has such a table".to_owned();
+            return Err(Error::NotKept { table, why }.into());
+        }
+    }
+    Ok(all)
+}
+
+/// A database that is there, and that another one takes the place of.
+struct Replaced<'a> {
+    name: String,
+    place: PathBuf,
+    /// What comes.
+    known: Known<'a>,
+}
+
+impl<'a> Replaced<'a> {
+    /// Those of one site; the database of a part also if it is in place already.
+    fn of(at: &PartAt<'a>, site: &'a Site) -> Vec<Self> {
+        let all = match Known::of(at) {
+            Ok(known) => vec![Self { name: site.part.clone(), place: site.place.clone(), known }],
+            Err(_) => {
+                let (snapshot, part) = (at.snapshot.id, at.part.name.as_str());
+                let changes = site.changes.iter();
+                let of = |change: &'a Change| {
+                    let path = change.path.as_slice();
+                    let known = Known { snapshot, part, path, image: change.kind.image()? };
+                    let name = format!("{part}/{}", String::from_utf8_lossy(path));
+                    Some(Self { name, place: site.root.join(OsStr::from_bytes(path)), known })
+                };
+                changes.filter_map(of).collect()
+            }
+        };
+        all.into_iter().filter(|one| one.place.symlink_metadata().is_ok()).collect()
+    }
+
+    fn plan(&self, repo: &Repository, request: &Request) -> Result<Vec<KeptTable>, ops::Error> {
+        let live = capture_at(repo, &request.program, (&self.known, &self.place))?;
         let terms = Terms::of(repo.environment());
         let present = PastDatabase::open(&terms, live.fetch, &live.image)?;
-        let past = PastDatabase::open(&terms, repo.fetcher()?, image)?;
-        let tables = plan_keep(&present, &past, &request.kept_tables).map_err(not_kept)?;
-        unknown.retain(|name| tables.iter().all(|table| !table.table.eq_ignore_ascii_case(name)));
-        if !tables.is_empty() && !site.changes.is_empty() {
-            all.push(Kept { part: site.part.clone(), tables });
+        let past = PastDatabase::open(&terms, repo.fetcher()?, self.known.image)?;
+        plan_keep(&present, &past, &request.kept_tables).map_err(not_kept)
+    }
+}
+
+/// Whether a database among files has the table that is in place as it was: nothing happens to it.
+fn is_kept_by_itself(
+    repo: &Repository,
+    (goal, sites): (&Goal<'_>, &[Site]),
+    table: &String,
+) -> Result<bool, ops::Error> {
+    let fetch = repo.fetcher()?;
+    let mut images = Vec::new();
+    for at in &goal.parts {
+        let PartContent::Tree { root, .. } = &at.part.content else { continue };
+        let Content::Folder { node } = &root.content else { continue };
+        let changes = sites.iter().filter(|site| site.part == at.part.name);
+        let changed: HashSet<&[u8]> =
+            changes.flat_map(|site| &site.changes).map(|change| change.path.as_slice()).collect();
+        tree::walk(&*fetch, node, &mut |path, met| {
+            if let Met::Entry(Entry { content: Content::Database(image), .. }) = met
+                && !changed.contains(path)
+            {
+                images.push((**image).clone());
+            }
+            Ok::<_, ops::Error>(Step::Into)
+        })?;
+    }
+    for image in images {
+        let terms = Terms::of(repo.environment());
+        let database = PastDatabase::open(&terms, Arc::clone(&fetch), &image)?;
+        let found = plan_keep(&database, &database, std::slice::from_ref(table));
+        if !found.is_ok_and(|tables| tables.is_empty()) {
+            return Ok(true);
         }
     }
-    match unknown.into_iter().next() {
-        None => Ok(all),
-        Some(table) => {
-            let why = "no database that is there and is restored has such a table".to_owned();
-            Err(Error::NotKept { table, why }.into())
-        }
-    }
+    Ok(false)
 }
 
 impl Work<'_> {
@@ -85,38 +167,73 @@ impl Work<'_> {
         safety: Option<&Snapshot>,
         (grounds, staged): (&[Ground<'_>], &[Staged]),
     ) -> Result<(), ops::Error> {
-        if self.request.kept_tables.is_empty() {
+        let Some(safety) = safety.filter(|_| !self.request.kept_tables.is_empty()) else {
             return Ok(());
-        }
+        };
+        let mut mixed = Vec::new();
         for ((site, ground), staged) in self.sites.iter().zip(grounds).zip(staged) {
-            let Some(image) = safety.and_then(|safety| saved_image(safety, site)) else { continue };
-            let is_image = |kind: &Kind| matches!(kind, Kind::Image(_));
-            for change in site.changes.iter().filter(|change| is_image(&change.kind)) {
-                let Some(number) = staged.number(&change.path) else { continue };
-                let fetch = self.repo.fetcher()?;
-                let terms = Terms::of(self.repo.environment());
-                let present = PastDatabase::open(&terms, fetch, image)?;
-                let file = self.staged_path(site, number);
-                let kept = keep(&present, &file, &self.request.kept_tables).map_err(not_kept)?;
-                if kept.is_empty() {
-                    continue;
+            for change in site.changes.iter().filter(|change| change.kind.image().is_some()) {
+                let saved = self.saved_image(safety, (site, &change.path))?;
+                if let (Some(image), Some(number)) = (saved, staged.number(&change.path)) {
+                    mixed.extend(self.keep_rows((site, ground), (change, number), &image)?);
                 }
-                let failed =
-                    |source| io_error("make durable what is staged in", &site.root, source);
-                ground.sync_new(&[number]).map_err(failed)?;
-                let staged = ground.disk.open(&ground.new, new_name(number).as_ref());
-                let digest = staged.and_then(|file| digest(ground.disk, &file)).map_err(failed)?;
-                let place = site.root.join(OsStr::from_bytes(&change.path));
-                self.mixed.push(Mixed { place, digest });
             }
         }
+        self.mixed = mixed;
         Ok(())
+    }
+
+    /// Gives the tables of one staged database their present rows, if it has any of them.
+    fn keep_rows(
+        &self,
+        (site, ground): (&Site, &Ground<'_>),
+        (change, number): (&Change, u64),
+        image: &Image,
+    ) -> Result<Option<Mixed>, ops::Error> {
+        let terms = Terms::of(self.repo.environment());
+        let present = PastDatabase::open(&terms, self.repo.fetcher()?, image)?;
+        let file = self.staged_path(site, number);
+        if keep(&present, &file, &self.request.kept_tables).map_err(not_kept)?.is_empty() {
+            return Ok(None);
+        }
+        let failed = |source| io_error("make durable what is staged in", &site.root, source);
+        ground.sync_new(&[number]).map_err(failed)?;
+        let staged = ground.disk.open(&ground.new, new_name(number).as_ref());
+        let digest = staged.and_then(|file| digest(ground.disk, &file)).map_err(failed)?;
+        let place = site.root.join(OsStr::from_bytes(&change.path));
+        Ok(Some(Mixed { place, digest }))
     }
 
     fn staged_path(&self, site: &Site, number: u64) -> PathBuf {
         let noted = self.journal.sites.iter().find(|noted| noted.part == site.part);
         let staging = noted.map(|noted| noted.staging_path()).unwrap_or_default();
         staging.join("new").join(new_name(number))
+    }
+
+    /// The database of now, as the safety snapshot holds it; nothing if there is none.
+    fn saved_image(
+        &self,
+        safety: &Snapshot,
+        (site, path): (&Site, &[u8]),
+    ) -> Result<Option<Image>, ops::Error> {
+        let part = safety.record.parts.iter().find(|part| part.name == site.part);
+        let (root, from) = match part.map(|part| &part.content) {
+            None => return Ok(None),
+            Some(PartContent::Database { image, .. }) => return Ok(Some((**image).clone())),
+            Some(PartContent::Tree { root, path }) => (root, path),
+        };
+        let full = site.root.join(OsStr::from_bytes(path));
+        let below = full.strip_prefix(resolved(Path::new(OsStr::from_bytes(from))));
+        let below = below.map(|below| below.as_os_str().as_bytes()).ok();
+        let fetch = self.repo.fetcher()?;
+        let found = below.map(|below| tree::find(&*fetch, root, below)).transpose()?.flatten();
+        match found.map(|entry| entry.content) {
+            Some(Content::Database(image)) => Ok(Some(*image)),
+            // It is something else now, without tables.
+            Some(_) => Ok(None),
+            None if full.symlink_metadata().is_err() => Ok(None),
+            None => Err(Error::NotSaved { what: full.display().to_string() }.into()),
+        }
     }
 }
 
@@ -128,14 +245,6 @@ impl Mixed {
         };
         let file = disk.open_root(parent).and_then(|at| disk.open(&at, name))?;
         Ok(digest(disk, &file)? == self.digest)
-    }
-}
-
-fn saved_image<'a>(safety: &'a Snapshot, site: &Site) -> Option<&'a Image> {
-    let part = safety.record.parts.iter().find(|part| part.name == site.part)?;
-    match &part.content {
-        PartContent::Database { image, .. } => Some(image),
-        PartContent::Tree { .. } => None,
     }
 }
 

@@ -415,7 +415,7 @@ fn missing(disk: &dyn Disk, path: &Path) -> Result<Vec<PathBuf>, ops::Error> {
     Ok(missing)
 }
 
-fn is_database_file(disk: &dyn Disk, at: &Dir, name: &OsStr) -> bool {
+pub fn is_database_file(disk: &dyn Disk, at: &Dir, name: &OsStr) -> bool {
     let mut head = [0; HEADER_BYTES];
     let is_file = disk.stat(at, name).is_ok_and(|stat| stat.kind == FileKind::File);
     let read = || {

@@ -1,6 +1,6 @@
 //! Whether everything is in its place, and is what it should be.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use crate::{
     ops::{
@@ -27,11 +27,11 @@ pub fn all(work: &Work<'_>, grounds: &[Ground<'_>]) -> Result<(), ops::Error> {
     }
     let planner = Planner { repo: work.repo, request: work.request };
     for site in planner.sites(work.goal)? {
-        if work.mixed.iter().any(|mixed| mixed.place == site.place) {
-            continue;
-        }
-        if let Some(change) = site.changes.first() {
-            let path = site.root.join(OsStr::from_bytes(&change.path));
+        let mut paths =
+            site.changes.iter().map(|change| site.root.join(OsStr::from_bytes(&change.path)));
+        // What holds rows of two moments looks like neither, and was compared above.
+        let is_mixed = |path: &PathBuf| work.mixed.iter().any(|mixed| mixed.place == *path);
+        if let Some(path) = paths.find(|path| !is_mixed(path)) {
             let why = "it does not look as it was saved".to_owned();
             return Err(Error::NotVerified { place: path.display().to_string(), why }.into());
         }

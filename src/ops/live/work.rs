@@ -18,14 +18,14 @@ use crate::{
             journal::{Journal, JournalSite, Step},
             kept::Mixed,
             moves::{Act, Ground, Move, Was, parent},
-            plan::{Kind, Planner, Site, io_error},
+            plan::{Kind, Planner, Site, io_error, is_database_file, open, resolved, split},
             prove::{Proof, Witness},
             roll_back::Back,
             stage::{Made, Stage, Staged, give_folder, make_ground},
             verify,
             version::Age,
         },
-        set::Set,
+        set::{FileSet, Set, SetSource},
     },
     repo::{Repository, Snapshot},
     source::sqlite::ExclusiveLocks,
@@ -33,6 +33,9 @@ use crate::{
 
 /// No rule removes a safety snapshot within seven days.
 const SAFETY_KEPT_NANOS: i64 = 7 * 24 * 3600 * 1_000_000_000;
+
+/// How the name of a part ends that holds a database as a file.
+const AS_A_FILE: &str = ".unreadable";
 
 /// A live restore under way.
 pub struct Work<'a> {
@@ -155,7 +158,7 @@ impl<'a> Work<'a> {
 
     /// Makes a snapshot of what is there now.
     fn save(&mut self) -> Result<Option<Snapshot>, ops::Error> {
-        let sets = self.sets_that_exist();
+        let sets = self.sets_that_exist()?;
         if sets.is_empty() {
             return Ok(None);
         }
@@ -180,25 +183,49 @@ impl<'a> Work<'a> {
     }
 
     /// The sets of the parts concerned, as far as there is anything of them.
-    fn sets_that_exist(&self) -> Vec<Set> {
+    fn sets_that_exist(&self) -> Result<Vec<Set>, ops::Error> {
         let is_there = |site: &&Site| {
             let is_there = site.missing.is_empty() && site.place.symlink_metadata().is_ok();
             is_there && !site.changes.is_empty()
         };
-        let sites = self.sites.iter().filter(is_there);
         let mut sets: Vec<Set> = Vec::new();
-        for site in sites {
+        for site in self.sites.iter().filter(is_there) {
             let set = self.request.sets.iter().find(|set| set.name == site.part);
-            if let Some(set) = set.filter(|set| sets.iter().all(|known| known.name != set.name)) {
-                sets.push(set.clone());
+            // What cannot be saved must not be changed.
+            let set = set.ok_or_else(|| not_saved(&site.part))?;
+            if sets.iter().all(|known| known.name != set.name) {
+                sets.push(self.as_it_is(set)?);
             }
         }
-        sets
+        Ok(sets)
+    }
+
+    /// What SQLite does not read any more is saved as the file that it is: who brings a database
+    /// back has lost one, maybe in this way.
+    fn as_it_is(&self, set: &Set) -> Result<Set, ops::Error> {
+        let SetSource::Sqlite { path } = &set.source else { return Ok(set.clone()) };
+        let path = resolved(path);
+        let (parent, name) = split(&path)?;
+        let at = open(self.disk(), parent)?;
+        let stat = self.disk().stat(&at, name);
+        // An empty file is an empty database.
+        let is_empty = stat.is_ok_and(|stat| stat.bytes == 0);
+        if is_empty || is_database_file(self.disk(), &at, name) {
+            return Ok(set.clone());
+        }
+        let message = "it is no database any more, and is saved as a file".to_owned();
+        self.observer.observe(&Event::Warning { item: set.name.clone(), message });
+        let files = FileSet { paths: vec![path.clone()], ..FileSet::default() };
+        let name = format!("{}{AS_A_FILE}", set.name);
+        Ok(Set { name, source: SetSource::Files(files) })
     }
 
     /// What could not be read cannot be brought back: it must not be changed.
     fn refuse_gaps(&self, snapshot: &Snapshot) -> Result<(), ops::Error> {
         for part in &snapshot.record.parts {
+            if part.problem_count > 0 && self.sites.iter().all(|site| site.part != part.name) {
+                return Err(not_saved(&part.name));
+            }
             let sites = self.sites.iter().filter(|site| site.part == part.name);
             for change in sites.flat_map(|site| &site.changes) {
                 let is_gap =

@@ -247,7 +247,11 @@ fn latest_passes_over_what_was_saved_because_it_was_about_to_be_replaced() {
     snapshots.push(safety.clone());
 
     assert_eq!(sources("latest", &snapshots), before);
-    assert!(!sources("latest", &[safety]).is_empty(), "where there is nothing else it serves");
+    assert!(!sources("latest", &[safety.clone()]).is_empty(), "where there is nothing else");
+    let back = |text: &str| sources(text, &snapshots);
+    assert_eq!(back("latest~0"), sources("latest~0", &history()), "they are not counted either");
+    assert_eq!(back("latest~1"), sources("latest~1", &history()));
+    assert!(!sources("latest~0", &[safety]).is_empty());
 }
 
 #[test]

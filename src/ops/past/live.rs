@@ -19,7 +19,7 @@ use crate::{
         image::{Image, Method},
         record::{DatabaseFacts, PartContent, Storage},
     },
-    id::ChunkId,
+    id::{ChunkId, SnapshotId},
     ops::{Error, backup::kept_chunks::KeptChunks, moment::PartAt, past},
     repo::{
         Repository,
@@ -40,21 +40,41 @@ pub struct Live {
     pub fetch: Arc<dyn Fetch>,
 }
 
+/// An image that the present is compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    pub snapshot: SnapshotId,
+    pub part: &'a str,
+    /// Inside the part; empty if that is the database itself.
+    pub path: &'a [u8],
+    pub image: &'a Image,
+}
+
+impl<'a> Known<'a> {
+    /// The image of a part that is a database.
+    pub fn of(at: &PartAt<'a>) -> Result<Self, Error> {
+        let (snapshot, part) = (at.snapshot.id, at.part.name.as_str());
+        match &at.part.content {
+            PartContent::Database { image, .. } => Ok(Self { snapshot, part, path: b"", image }),
+            PartContent::Tree { .. } => {
+                Err(past::Error::NotADatabase { what: at.part.name.clone() }.into())
+            }
+        }
+    }
+}
+
 /// Captures the database that a part was made from. `program` is this very program.
 pub fn capture(repo: &Repository, program: &Path, at: PartAt<'_>) -> Result<Live, Error> {
     let source = at.part.sources.first().map(Vec::as_slice).unwrap_or_default();
-    capture_at(repo, program, (at, Path::new(OsStr::from_bytes(source))))
+    capture_at(repo, program, (&Known::of(&at)?, Path::new(OsStr::from_bytes(source))))
 }
 
-/// Captures the database at this place, which is compared with that of the part.
+/// Captures the database at this place, and tells how it differs from the one that is known.
 pub fn capture_at(
     repo: &Repository,
     program: &Path,
-    (at, path): (PartAt<'_>, &Path),
+    (known, path): (&Known<'_>, &Path),
 ) -> Result<Live, Error> {
-    let PartContent::Database { image, .. } = &at.part.content else {
-        return Err(past::Error::NotADatabase { what: at.part.name.clone() }.into());
-    };
     let env = repo.environment();
     let setup = CaptureSetup {
         disk: env.disk.clone(),
@@ -71,8 +91,8 @@ pub fn capture_at(
         method: Method::Pages,
     };
     let fetch = repo.fetcher()?;
-    let older = ImageReader::open(image, fetch.clone())?;
-    let hashes = page_hashes(repo, at, &older)?;
+    let older = ImageReader::open(known.image, fetch.clone())?;
+    let hashes = page_hashes(repo, known, &older)?;
     let captured = Sighting::take(env.disk.as_ref(), env.clock.as_ref(), path)
         .and_then(|sighting| Capture::start(&setup, sighting, Some(&hashes)))
         .and_then(Capture::finish)
@@ -86,12 +106,12 @@ pub fn capture_at(
 
 fn page_hashes(
     repo: &Repository,
-    at: PartAt<'_>,
+    known: &Known<'_>,
     older: &ImageReader,
 ) -> Result<PageHashes, Error> {
     let (disk, dir, keys) = (repo.environment().disk.as_ref(), repo.state_dir(), repo.keys());
-    let name = ListName { repository: repo.id(), part: &at.part.name, path: b"" };
-    let list = (at.snapshot.id, older.image(), &**keys);
+    let name = ListName { repository: repo.id(), part: known.part, path: known.path };
+    let list = (known.snapshot, older.image(), &**keys);
     match PageHashes::open(disk, dir, &name, list) {
         Some(hashes) => Ok(hashes),
         None => Ok(PageHashes::rebuild(disk, dir, older, keys).map_err(past::Error::Hashes)?),

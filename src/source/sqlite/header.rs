@@ -4,6 +4,8 @@
 pub const HEADER_BYTES: usize = 100;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// The newest form of schemas that SQLite knows; a file that claims a newer one is refused.
+const SCHEMA_FORMAT_MAX: i32 = 4;
 
 /// What the header of a database says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +70,8 @@ impl Header {
         let is_database = head.starts_with(MAGIC)
             && usable_bytes >= 480
             && fractions == [64, 32, 32]
-            && read_version <= 2;
+            && read_version <= 2
+            && (0..=SCHEMA_FORMAT_MAX).contains(&be_i32(head, 44));
         is_database.then(|| Self {
             page_bytes,
             encoding: match be_i32(head, 56) {
@@ -129,7 +132,9 @@ mod tests {
         let whole = head();
         assert!(is_database(&whole));
         assert!(!is_database(&whole[..99]));
-        for (at, value) in [(0, b's'), (15, 1), (16, 3), (16, 0), (19, 3), (21, 63), (23, 0)] {
+        for (at, value) in
+            [(0, b's'), (15, 1), (16, 3), (16, 0), (19, 3), (21, 63), (23, 0), (44, 1)]
+        {
             let mut other = whole.clone();
             other[at] = value;
             assert!(!is_database(&other), "byte {at} is {value}");

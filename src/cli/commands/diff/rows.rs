@@ -239,6 +239,8 @@ impl<'a> Answer<'a> {
             }
             if !table.is_empty() {
                 self.output.table(&table, "     ");
+            } else if self.schema.is_empty() {
+                self.output.result("     the same rows, stored in other places");
             }
         }
         let DatabaseDifference { pages_from, pages_to, pages_changed, page_bytes, ref tables } =

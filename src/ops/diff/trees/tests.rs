@@ -13,12 +13,13 @@ use crate::{
 struct Shop {
     keys: Arc<Keys>,
     chunks: MemoryChunks,
+    owners: OwnerMap,
 }
 
 fn shop() -> Shop {
     let ring = first_ring(&SystemEntropy, [0; 32]);
     let keys = Arc::new(Keys::from_ring(RepositoryId([1; 32]), &ring));
-    Shop { chunks: MemoryChunks::new(Arc::clone(&keys)), keys }
+    Shop { chunks: MemoryChunks::new(Arc::clone(&keys)), keys, owners: OwnerMap::default() }
 }
 
 fn entry(name: &str, content: Content) -> Entry {
@@ -57,7 +58,7 @@ impl Shop {
 
     fn diff(&self, from: &Entry, to: &Entry) -> Vec<(String, Change)> {
         let mut seen = Vec::new();
-        diff(&self.chunks, (from, to), b"", &mut |found| match found {
+        diff((&self.chunks, &self.owners), (from, to), b"", &mut |found| match found {
             Ok(difference) => {
                 seen.push((
                     String::from_utf8_lossy(difference.path).into_owned(),
@@ -151,4 +152,16 @@ fn a_folder_that_cannot_be_read_is_told_and_the_others_are_compared() {
         shop.diff(&from, &to),
         pairs(&[("?a", Change::Kind), ("a/x", Change::Added), ("y", Change::Content)])
     );
+}
+
+#[test]
+fn an_owner_with_another_number_and_the_same_name_is_the_same() {
+    let mut shop = shop();
+    let before = shop.file("price", "900");
+    let after = |uid, gid| Entry { uid, gid, ..before.clone() };
+    let _ = shop.owners.users.insert(0, 1000);
+
+    assert_eq!(shop.diff(&before, &after(1000, 0)), []);
+    assert_eq!(shop.diff(&before, &after(0, 0)), pairs(&[("", Change::Metadata)]));
+    assert_eq!(shop.diff(&before, &after(1000, 5)), pairs(&[("", Change::Metadata)]));
 }
