@@ -8,6 +8,8 @@ use super::{
     sample::{Archive, database, terms},
 };
 
+mod hostile;
+
 const SHOP: &str = "
     PRAGMA page_size=1024; PRAGMA journal_mode=WAL;
     CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, cents INTEGER);

@@ -26,6 +26,15 @@ impl Value {
         }
     }
 
+    /// What it takes in memory, about.
+    pub const fn bytes(&self) -> usize {
+        let held = match self {
+            Self::Text(bytes) | Self::Blob(bytes) => bytes.len(),
+            _ => 0,
+        };
+        held + size_of::<Self>()
+    }
+
     /// Text that cannot be anything else.
     pub fn text(text: &str) -> Self {
         Self::Text(text.as_bytes().to_vec())

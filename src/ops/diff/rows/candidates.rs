@@ -18,7 +18,7 @@ use crate::ops::{
 };
 
 /// Rows of a table WITHOUT ROWID that are kept in memory at once.
-const ROWS_AT_ONCE: usize = 500_000;
+const ROWS_AT_ONCE: usize = 200_000;
 /// So many are on a page, at a guess.
 const ROWS_ON_A_PAGE: usize = 40;
 
@@ -86,7 +86,13 @@ impl<'a> Candidates<'a> {
         }
     }
 
+    fn begin_pass(&self) {
+        let sides = [self.older.0, self.newer.0];
+        sides.iter().filter_map(|side| side.pages.as_ref()).for_each(Pages::begin_pass);
+    }
+
     fn visit_by_rowid(self, visit: Visit<'_>) -> Result<ControlFlow<()>, Error> {
+        self.begin_pass();
         let older = Rows::new(self.older.0.pages.as_ref(), self.pages.older);
         let newer = Rows::new(self.newer.0.pages.as_ref(), self.pages.newer);
         merge(older, newer, &mut |Pair { rowid, older, newer }| {
@@ -104,6 +110,7 @@ impl<'a> Candidates<'a> {
         let page_count = self.pages.older.len() + self.pages.newer.len();
         let passes = (page_count * ROWS_ON_A_PAGE / ROWS_AT_ONCE + 1) as u64;
         for pass in 0..passes {
+            self.begin_pass();
             let gather = Gather { column_count, passes, pass };
             let mut rows: HashMap<Vec<u8>, Candidate> = HashMap::new();
             gather.add(self.older.0, &self.pages.older, &mut rows, |row, content| {
@@ -171,7 +178,9 @@ impl Gather {
                 continue;
             }
             let values = values(record, self.column_count, side.encoding);
-            add(key, values.ok_or(malformed("a row has too few columns"))?, content);
+            let values = values.ok_or(malformed("a row has too few columns"))?;
+            // The rows are looked up once more; until then it matters only whether they differ.
+            add(key, values, content.hashed());
         }
         Ok(())
     }

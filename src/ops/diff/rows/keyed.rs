@@ -6,13 +6,18 @@
 
 use std::{collections::HashMap, ops::ControlFlow};
 
-use crate::ops::{
-    diff::rows::{Event, Row, RowChange, Table, TableCounts, Visit, lookup::Lookup},
-    past::value::Value,
+use crate::{
+    limits::MIB,
+    ops::{
+        diff::rows::{Event, Row, RowChange, Table, TableCounts, Visit, lookup::Lookup},
+        past::value::Value,
+    },
 };
 
 /// Rows that are kept to be matched, of each side; what comes after them is told as it is.
 const KEPT_MAX: usize = 50_000;
+/// The same for what they hold, of both sides together.
+const KEPT_BYTES_MAX: usize = 64 * MIB;
 
 /// Matches rows that only one side has by their primary key, or by all that they hold.
 pub struct Keyed<'a> {
@@ -25,6 +30,7 @@ pub struct Keyed<'a> {
     removed: HashMap<Vec<u8>, Vec<Vec<Value>>>,
     removed_count: usize,
     added: Vec<Vec<Value>>,
+    kept_bytes: usize,
 }
 
 /// Whether rowids may have been given anew between the two moments.
@@ -45,7 +51,7 @@ impl<'a> Keyed<'a> {
             _ => return None,
         };
         let (removed, added) = (HashMap::new(), Vec::new());
-        Some(Self { names, shown, older, newer, removed, removed_count: 0, added })
+        Some(Self { names, shown, older, newer, removed, removed_count: 0, added, kept_bytes: 0 })
     }
 
     /// Takes a row; tells it at once if it cannot be half of a pair.
@@ -65,7 +71,8 @@ impl<'a> Keyed<'a> {
         }
         if let Some(values) = before {
             match self.identity(key_before) {
-                Some(identity) if self.removed_count < KEPT_MAX => {
+                Some(identity) if self.removed_count < KEPT_MAX && self.has_room() => {
+                    self.kept_bytes += identity.len() + bytes_of(values);
                     self.removed.entry(identity).or_default().push(values.to_vec());
                     self.removed_count += 1;
                 }
@@ -73,11 +80,18 @@ impl<'a> Keyed<'a> {
             }
         }
         match now {
-            Some(values) if self.added.len() < KEPT_MAX => self.added.push(values.to_vec()),
+            Some(values) if self.added.len() < KEPT_MAX && self.has_room() => {
+                self.kept_bytes += bytes_of(values);
+                self.added.push(values.to_vec());
+            }
             Some(values) => self.tell(None, Some(values), counts, visit)?,
             None => {}
         }
         ControlFlow::Continue(())
+    }
+
+    const fn has_room(&self) -> bool {
+        self.kept_bytes < KEPT_BYTES_MAX
     }
 
     /// Tells what was kept, in pairs where there are two of a key.
@@ -128,6 +142,10 @@ impl<'a> Keyed<'a> {
         let (key, key_names) = (&key.unwrap_or_default()[..], self.shown);
         visit(Event::Row(&Row { change, older, newer, key, key_names }))
     }
+}
+
+fn bytes_of(values: &[Value]) -> usize {
+    values.iter().map(Value::bytes).sum()
 }
 
 /// The values of the primary key in a row.

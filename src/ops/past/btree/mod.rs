@@ -17,7 +17,10 @@ pub use page::{Cell, Kind, Page};
 pub use payload::{Content, Payload};
 pub use record::{Compared, compare, key_prefix, values};
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering::Relaxed},
+};
 
 use crate::repo::image::{self, CachedImage};
 
@@ -30,6 +33,8 @@ pub struct Pages {
     image: Arc<CachedImage>,
     usable_bytes: usize,
     page_count: u32,
+    /// How many overflow pages may still be read in this pass.
+    overflow_left: Arc<AtomicI64>,
 }
 
 /// Why a tree could not be read.
@@ -62,7 +67,19 @@ impl Pages {
         if stated != page_bytes || usable_bytes < 480 {
             return Err(malformed(1, "the header states another page size"));
         }
-        Ok(Self { image, usable_bytes, page_count })
+        let overflow_left = Arc::new(AtomicI64::new(i64::from(page_count)));
+        Ok(Self { image, usable_bytes, page_count, overflow_left })
+    }
+
+    /// Begins to read cells anew. In one pass over a tree no overflow page is met twice: an image
+    /// in which many cells lead to one long chain would keep a comparison busy for years.
+    pub fn begin_pass(&self) {
+        self.overflow_left.store(i64::from(self.page_count), Relaxed);
+    }
+
+    /// Whether one more overflow page may be read.
+    fn may_follow(&self) -> bool {
+        self.overflow_left.fetch_sub(1, Relaxed) > 0
     }
 
     /// Bytes of a page that hold content.

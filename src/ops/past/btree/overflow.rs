@@ -74,6 +74,7 @@ fn free_pages(pages: &Pages) -> Result<PageSet, Error> {
 /// The overflow pages that cells of changed pages lead to.
 fn met_from(pages: &Pages, changed: &[u32], free: &PageSet) -> Result<PageSet, Error> {
     let mut met = PageSet::new(pages.page_count());
+    pages.begin_pass();
     for &number in changed {
         if free.contains(number) || number > pages.page_count() {
             continue;

@@ -27,6 +27,16 @@ pub enum Content {
     Hash(blake3::Hash),
 }
 
+impl Content {
+    /// The same for comparisons, in few bytes.
+    pub fn hashed(self) -> Self {
+        match self {
+            Self::Whole(bytes) => Self::Hash(blake3::hash(&bytes)),
+            hash => hash,
+        }
+    }
+}
+
 /// How much of a content lies on the page itself.
 pub fn local_bytes(kind: Kind, usable_bytes: usize, bytes_total: u64) -> usize {
     let usable = usable_bytes as u64;
@@ -86,6 +96,9 @@ impl Payload<'_> {
         }
         let mut next = first;
         while left > 0 {
+            if !pages.may_follow() {
+                return Err(malformed(self.page, "an overflow page belongs to several cells"));
+            }
             let page = pages.bytes(next)?;
             let piece = left.min(room as u64) as usize;
             take(next, &page[4..4 + piece]);
