@@ -24,6 +24,9 @@ use crate::{
     setup::Machine,
 };
 
+/// Whoever makes a repository has just written the settings.
+const FIRST_COMMAND: &str = "init";
+
 /// One command line under way.
 pub struct Context {
     pub command: &'static str,
@@ -81,10 +84,13 @@ impl Context {
         }));
     }
 
-    /// Reads the configuration, and says which of its settings do nothing yet.
+    /// Reads the configuration. Which of its settings do nothing yet is said when a repository is
+    /// made and to who asks for more words; `doctor` has it among its findings. At each command it
+    /// would be noise, in which a real warning drowns.
     pub fn config(&self) -> Result<Config, Error> {
         let config = Config::load(&self.global.flags(), &self.variables)?;
-        if !config.inactive.is_empty() && !self.output.is_quiet() {
+        let is_said = self.output.is_verbose() || self.command == FIRST_COMMAND;
+        if is_said && !config.inactive.is_empty() && !self.output.is_quiet() {
             let settings = config.inactive.join(", ");
             self.output
                 .warning(&format!("this version does not act on these settings yet: {settings}"));

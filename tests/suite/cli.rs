@@ -296,7 +296,7 @@ fn the_whole_sample_configuration_is_read_and_says_what_does_nothing_yet() {
     shop.write("sample.toml", include_str!("../../src/config/sample.toml"));
 
     let sample = shop.path("sample.toml");
-    let ran = shop.run(["snapshots", "--config", sample.to_str().unwrap()]);
+    let ran = shop.run(["snapshots", "-v", "--config", sample.to_str().unwrap()]);
 
     assert_eq!(ran.code, Some(10), "{}", ran.err);
     assert!(ran.err.contains("database.every") && ran.err.contains("alerts"), "{}", ran.err);

@@ -40,7 +40,7 @@ fn scratch_left(shop: &Shop) -> bool {
     let mut folders = fs::read_dir(shop.path("state")).unwrap().map(|entry| entry.unwrap().path());
     folders.any(|folder| {
         let names = fs::read_dir(folder).into_iter().flatten();
-        names.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("drill-"))
+        names.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(".tmp-"))
     })
 }
 
@@ -83,6 +83,23 @@ fn certificates(shop: &Shop, extension: &str) -> Vec<std::path::PathBuf> {
     let drills = states.filter_map(|state| fs::read_dir(state.join("drills")).ok());
     let paths = drills.flatten().map(|entry| entry.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+}
+
+#[test]
+fn settings_that_do_nothing_yet_are_named_where_somebody_looks_and_nowhere_else() {
+    let shop = configured("");
+    let words = "does not act on these";
+
+    let backup = shop.run(["backup"]);
+    let doctor = shop.run(["doctor"]);
+    let asked = shop.run(["snapshots", "-v"]);
+    let again = shop.command(["init"]).env("STILLPOINT_REPO", shop.path("other")).output().unwrap();
+
+    assert_eq!((backup.code, backup.err.contains(words)), (Some(0), false), "{}", backup.err);
+    assert!(doctor.out.contains(words) && doctor.out.contains("database.every"), "{}", doctor.out);
+    assert!(doctor.out.contains("cron or a systemd timer"), "{}", doctor.out);
+    assert!(asked.err.contains(words), "{}", asked.err);
+    assert!(String::from_utf8_lossy(&again.stderr).contains(words), "{again:?}");
 }
 
 #[test]
@@ -193,15 +210,42 @@ fn a_command_that_fails_is_taken_back() {
 }
 
 #[test]
+fn a_database_that_is_none_any_more_is_replaced_and_kept_as_a_file() {
+    let whole = |shop: &Shop| {
+        assert_eq!(rows(shop), 100);
+        let undone = shop.run(["undo", "--yes", "--assume-stopped"]);
+        assert_eq!(undone.code, Some(0), "{}", undone.err);
+    };
+    let broken: [fn(&mut Vec<u8>); 3] = [
+        |file| *file = b"not what it was".repeat(900),
+        |file| file[16] = 77,
+        |file| file[44..48].fill(9),
+    ];
+    for harm in broken {
+        let shop = configured("");
+        assert_eq!(shop.run(["backup"]).code, Some(0));
+        let mut file = shop.read("pos.db");
+        harm(&mut file);
+        fs::write(shop.path("pos.db"), &file).unwrap();
+
+        let restored = shop.run(["restore", "latest", "--live", "--yes", "--assume-stopped"]);
+
+        assert_eq!(restored.code, Some(0), "{}", restored.err);
+        assert!(restored.err.contains("it is no database any more"), "{}", restored.err);
+        whole(&shop);
+        assert!(shop.read("pos.db") == file, "an undo brings back what it was");
+    }
+}
+
+#[test]
 fn every_restore_is_listed_with_where_from_and_where_to() {
     let shop = configured("");
     assert_eq!(shop.run(["backup"]).code, Some(0));
     let back = shop.path("back").display().to_string();
     assert_eq!(shop.run(["restore", "latest", "--target", &back]).code, Some(0));
     assert_eq!(shop.run(["drill"]).code, Some(0));
-    let noise = "warning: this version does not act on these settings yet: database.every\n";
     let dumped = shop.run(["dump", "latest:uploads/a.txt"]);
-    assert_eq!((dumped.code, dumped.out.as_str(), dumped.err.as_str()), (Some(0), "first", noise));
+    assert_eq!((dumped.code, dumped.out.as_str(), dumped.err.as_str()), (Some(0), "first", ""));
 
     let restores = shop.data(&["restores"]);
 

@@ -28,6 +28,7 @@ struct Wire {
 pub fn run(context: &Context) -> Result<Done, Error> {
     let config = context.config()?;
     let mut findings = vec![configuration(&config)];
+    findings.extend(inactive(&config));
     findings.extend(repository(context, &config));
     findings.extend(examine(&Patient {
         disk: Arc::clone(&context.machine.disk),
@@ -46,6 +47,19 @@ fn configuration(config: &Config) -> Finding {
         Some(path) => Finding::good("configuration", path.display().to_string()),
         None => Finding::good("configuration", "no file; flags and environment only"),
     }
+}
+
+/// Settings that are understood and do nothing: who wrote them counts on them.
+fn inactive(config: &Config) -> Option<Finding> {
+    let settings = config.inactive.join(", ");
+    let message = format!("this version does not act on these yet: {settings}");
+    let finding = Finding::caution("settings", message);
+    let help =
+        "backups at fixed times come from cron or a systemd timer: `Every hour` in the README";
+    let is_time = |name: &String| name.ends_with(".every") || name.ends_with("_at");
+    let has_times = config.inactive.iter().any(is_time);
+    let finding = if has_times { finding.with_help(help) } else { finding };
+    (!config.inactive.is_empty()).then_some(finding)
 }
 
 /// Opens the repository; that this fails is a finding, and the rest is looked at all the same.
