@@ -96,6 +96,9 @@ mod scene;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod shop;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
+mod sqlite_kills;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod time;

@@ -11,6 +11,7 @@ use std::{
     panic,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -94,6 +95,8 @@ struct Plan {
     /// From this request on nothing is answered.
     dead_at: Option<u64>,
     injected: u64,
+    /// How far away the store is.
+    delay: Duration,
 }
 
 impl S3Server {
@@ -138,6 +141,11 @@ impl S3Server {
     pub fn die_at(&self, request: u64) {
         let mut plan = self.plan();
         plan.dead_at = Some(plan.requests + request);
+    }
+
+    /// Answers every request from now on so much later: as if the store were that far away.
+    pub fn be_far_away(&self, delay: Duration) {
+        self.plan().delay = delay;
     }
 
     /// Forgets what was seen and planned.
@@ -200,6 +208,7 @@ async fn serve(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response<Body>, Infallible> {
+    tokio::time::sleep(shared.delay()).await;
     let fault = shared.next_fault();
     let (verb, path) = (request.method().to_string(), request.uri().to_string());
     if fault == Some(Fault::ResetBefore) {
@@ -246,6 +255,10 @@ fn reset() -> ! {
 }
 
 impl Shared {
+    fn delay(&self) -> Duration {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).delay
+    }
+
     fn next_fault(&self) -> Option<Fault> {
         let mut plan = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         plan.requests += 1;
