@@ -201,8 +201,8 @@ fn reseal(
         let verb = if resealed.left == 1 { "stays" } else { "stay" };
         let packs = text::counted(resealed.left, "pack");
         context.output.warning(&format!(
-            "{packs} {verb} under an older key for now: what a backup wrote that is under way, or was \
-             cut off, waits for a day; what is damaged waits for a repair. After that run  \
+            "{packs} {verb} under an older key for now: what a backup wrote that is under way, or \
+             was cut off, waits for a day; what is damaged waits for a repair. After that run  \
              stillpoint key rotate --resume"
         ));
         done.exit_code = ExitCode::Incomplete;
