@@ -26,8 +26,8 @@ pub trait Store {
 pub trait Fetch: Send + Sync {
     fn get(&self, id: &ChunkId) -> Result<Chunk, Error>;
 
-    /// Is told what will be fetched soon, so that what lies side by side can come at once. Promises
-    /// nothing.
+    /// Is told what will be fetched soon, in that order, so that what lies side by side can come at
+    /// once and ahead of who reads. Promises nothing.
     fn expect(&self, _ids: &[ChunkId]) {}
 }
 

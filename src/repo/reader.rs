@@ -217,10 +217,11 @@ impl Fetch for Reader {
         let catalogue = self.catalogue();
         // What cannot be located now is an error when it is fetched.
         let located = ids.iter().filter_map(|id| catalogue.locate(id).ok().flatten());
-        self.windows.expect(located.map(|location| {
+        let blobs = located.map(|location| {
             let end = location.blob_offset + u64::from(location.blob_bytes);
             (location.pack, location.blob_offset..end)
-        }));
+        });
+        self.windows.expect(&self.backend, blobs);
     }
 
     fn get(&self, id: &ChunkId) -> Result<Chunk, chunk::Error> {

@@ -1,62 +1,58 @@
 //! Reading from afar in large pieces: what a restore will need is known before it begins, so blobs
-//! that lie side by side come in one request.
+//! that lie side by side come in one request, and a few requests are under way ahead of who reads.
+
+mod plan;
 
 use std::{
-    collections::{HashMap, VecDeque},
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
 };
+
+use plan::{Key, Plan, Slot};
 
 use crate::{
     backend::{self, Backend, ObjectName},
     id::PackId,
-    limits::{KIB, MIB},
 };
 
-/// Longest piece that is fetched at once.
-const WINDOW_BYTES_MAX: u64 = 4 * MIB as u64;
-/// What is fetched in vain between two blobs costs less than another request, up to this.
-const GAP_BYTES_MAX: u64 = 32 * KIB as u64;
-/// Pieces that are kept until what is in them was read.
-const KEPT_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Requests under way ahead of who reads. More of them would each be slower, and take memory.
+const FETCHERS: usize = 4;
 
 /// The pieces of packs that will be needed, and those at hand.
 #[derive(Default)]
 pub struct Windows {
-    state: Mutex<State>,
+    shared: Arc<Shared>,
+    fetchers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
-struct State {
-    /// By pack, ascending and apart from each other.
-    planned: HashMap<PackId, Vec<Range<u64>>>,
-    kept: HashMap<(PackId, u64), Arc<Slot>>,
-    /// The oldest first.
-    order: VecDeque<((PackId, u64), u64)>,
-    bytes: u64,
+struct Shared {
+    plan: Mutex<Plan>,
+    /// There is more to fetch, or more room, or it is over.
+    changed: Condvar,
 }
-
-/// A piece that one thread fetches while others wait for it.
-#[derive(Default)]
-struct Slot(Mutex<Option<Arc<Vec<u8>>>>);
 
 impl Windows {
-    /// Plans pieces for these blobs; those of earlier calls stay.
-    pub fn expect(&self, blobs: impl Iterator<Item = (PackId, Range<u64>)>) {
-        let mut state = self.lock();
-        let mut wanted: HashMap<PackId, Vec<Range<u64>>> = HashMap::new();
-        for (pack, range) in blobs {
-            wanted.entry(pack).or_default().push(range);
-        }
-        for (pack, mut ranges) in wanted {
-            ranges.extend(state.planned.remove(&pack).unwrap_or_default());
-            let _ = state.planned.insert(pack, joined(ranges));
+    /// Plans pieces for these blobs, in the order in which they will be read, and begins to fetch
+    /// them; those of earlier calls stay.
+    pub fn expect(
+        &self,
+        backend: &Arc<dyn Backend>,
+        blobs: impl Iterator<Item = (PackId, Range<u64>)>,
+    ) {
+        self.shared.lock().add(&blobs.collect::<Vec<_>>());
+        self.shared.changed.notify_all();
+        let mut fetchers = self.fetchers.lock().unwrap_or_else(PoisonError::into_inner);
+        while fetchers.len() < FETCHERS {
+            let (shared, backend) = (Arc::clone(&self.shared), Arc::clone(backend));
+            fetchers.push(std::thread::spawn(move || shared.fetch_ahead(&*backend)));
         }
     }
 
     /// Lets go of what was fetched of a pack.
     pub fn forget(&self, pack: PackId) {
-        self.lock().kept.retain(|(of, _), _| *of != pack);
+        self.shared.lock().forget(pack);
     }
 
     /// Reads a range, with its neighbours if that is planned.
@@ -66,105 +62,150 @@ impl Windows {
         pack: PackId,
         range: Range<u64>,
     ) -> Result<Vec<u8>, backend::Error> {
-        let name = ObjectName::Pack(pack);
-        let Some((window, slot)) = self.slot(pack, &range) else {
-            return backend.get_range(&name, range);
+        let Some((key, slot)) = self.shared.lock().slot_of(pack, &range) else {
+            return backend.get_range(&ObjectName::Pack(pack), range);
         };
-        let mut held = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = match held.as_ref() {
-            Some(bytes) => Arc::clone(bytes),
-            None => {
-                let fetched = Arc::new(backend.get_range(&name, window.clone())?);
-                *held = Some(Arc::clone(&fetched));
-                fetched
-            }
-        };
-        drop(held);
-        let at = |offset: u64| (offset - window.start) as usize;
+        let bytes = fetched(backend, &key, &slot)?;
+        self.shared.lock().note_read(&key, range.end - range.start);
+        self.shared.changed.notify_all();
+        let at = |offset: u64| (offset - key.start) as usize;
         Ok(bytes[at(range.start)..at(range.end)].to_vec())
-    }
-
-    /// The planned piece that the range lies in, and where its bytes are or will be.
-    fn slot(&self, pack: PackId, range: &Range<u64>) -> Option<(Range<u64>, Arc<Slot>)> {
-        let mut state = self.lock();
-        let planned = state.planned.get(&pack)?;
-        let after = planned.partition_point(|window| window.start <= range.start);
-        let window = planned.get(after.checked_sub(1)?)?.clone();
-        if range.end > window.end || range.start >= range.end {
-            return None;
-        }
-        let key = (pack, window.start);
-        if let Some(slot) = state.kept.get(&key) {
-            return Some((window, Arc::clone(slot)));
-        }
-        let slot = Arc::<Slot>::default();
-        let _ = state.kept.insert(key, Arc::clone(&slot));
-        let bytes = window.end - window.start;
-        state.order.push_back((key, bytes));
-        state.bytes += bytes;
-        while state.bytes > KEPT_BYTES_MAX && state.order.len() > 1 {
-            let Some((oldest, bytes)) = state.order.pop_front() else { break };
-            drop(state.kept.remove(&oldest));
-            state.bytes -= bytes;
-        }
-        Some((window, slot))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Joins ranges that lie side by side, as long as the piece does not grow too long.
-fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    ranges.sort_unstable_by_key(|range| (range.start, range.end));
-    let mut windows: Vec<Range<u64>> = Vec::new();
-    for range in ranges {
-        match windows.last_mut() {
-            Some(last) if range.end <= last.end => {}
-            Some(last)
-                if range.start <= last.end + GAP_BYTES_MAX
-                    && range.end - last.start <= WINDOW_BYTES_MAX =>
-            {
-                last.end = range.end;
-            }
-            _ => windows.push(range),
+impl Drop for Windows {
+    fn drop(&mut self) {
+        self.shared.lock().end();
+        self.shared.changed.notify_all();
+        let fetchers = self.fetchers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for fetcher in fetchers.drain(..) {
+            let _ = fetcher.join();
         }
     }
-    windows
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fetches what will be read next, until it is over.
+    fn fetch_ahead(&self, backend: &dyn Backend) {
+        while let Some((key, slot)) = self.wait_for_next() {
+            // A failure leaves the piece to whoever reads it, and who meets and tells it.
+            let _ = fetched(backend, &key, &slot);
+        }
+    }
+
+    fn wait_for_next(&self) -> Option<(Key, Arc<Slot>)> {
+        let mut plan = self.lock();
+        while !plan.is_over() {
+            if let Some(next) = plan.next_ahead() {
+                return Some(next);
+            }
+            plan = self.changed.wait(plan).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+}
+
+/// The bytes of a piece; one thread fetches them while others wait for it.
+fn fetched(backend: &dyn Backend, key: &Key, slot: &Slot) -> Result<Arc<Vec<u8>>, backend::Error> {
+    let mut held = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = held.as_ref() {
+        return Ok(Arc::clone(bytes));
+    }
+    let name = ObjectName::Pack(key.pack);
+    let bytes = Arc::new(backend.get_range(&name, key.start..key.end)?);
+    *held = Some(Arc::clone(&bytes));
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{layer::record::Recorded, memory::MemoryBackend};
+    use crate::{
+        backend::{layer::record::Recorded, memory::MemoryBackend},
+        limits::MIB,
+    };
 
     const PACK: PackId = PackId([1; 32]);
 
-    #[test]
-    fn neighbours_join_up_to_a_length_and_strangers_do_not() {
-        let far = WINDOW_BYTES_MAX;
-        let ranges = vec![10..20, 0..10, 20 + GAP_BYTES_MAX..21 + GAP_BYTES_MAX, far..far + 5];
-
-        assert_eq!(joined(ranges), [0..21 + GAP_BYTES_MAX, far..far + 5]);
-        assert_eq!(joined(vec![0..far, far..far + 1]), [0..far, far..far + 1]);
-        assert_eq!(joined(vec![0..9, 3..5]).as_slice(), std::slice::from_ref(&(0..9)));
+    fn place(bytes: usize) -> (Arc<Recorded>, Vec<u8>) {
+        let place = Arc::new(Recorded::new(Arc::new(MemoryBackend::new())));
+        let content: Vec<u8> = (0..=255).cycle().take(bytes).collect();
+        place.put_new(&ObjectName::Pack(PACK), &[&content]).unwrap();
+        let _ = place.take();
+        (place, content)
     }
 
     #[test]
     fn planned_neighbours_come_in_one_request_and_the_rest_as_it_is_asked_for() {
-        let place = Recorded::new(Arc::new(MemoryBackend::new()));
-        let content: Vec<u8> = (0..=255).cycle().take(5000).collect();
-        place.put_new(&ObjectName::Pack(PACK), &[&content]).unwrap();
-        let _ = place.take();
+        let (place, content) = place(5000);
+        let backend: Arc<dyn Backend> = place.clone();
         let windows = Windows::default();
-        windows.expect([(PACK, 100..200), (PACK, 200..400)].into_iter());
+        windows.expect(&backend, [(PACK, 100..200), (PACK, 200..400)].into_iter());
 
         for range in [100..200, 200..400, 100..200, 1000..1010] {
-            let read = windows.read(&place, PACK, range.clone()).unwrap();
+            let read = windows.read(&*backend, PACK, range.clone()).unwrap();
             assert_eq!(read, content[range.start as usize..range.end as usize]);
         }
 
+        drop(windows);
         assert_eq!(place.take().len(), 2);
+    }
+
+    #[test]
+    fn whatever_is_read_in_whatever_order_each_piece_is_fetched_once() {
+        const BLOB: u64 = 512 * 1024;
+        let blobs: Vec<_> = (0..96).map(|at| (PACK, at * BLOB..(at + 1) * BLOB)).collect();
+        let (place, content) = place(48 * MIB);
+        let backend: Arc<dyn Backend> = place.clone();
+        let windows = Windows::default();
+        windows.expect(&backend, blobs.iter().cloned());
+
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let (windows, backend, blobs, content) = (&windows, &backend, &blobs, &content);
+                let _ = scope.spawn(move || {
+                    for (pack, range) in blobs.iter().skip(thread).step_by(3) {
+                        let read = windows.read(&**backend, *pack, range.clone()).unwrap();
+                        assert!(read == content[range.start as usize..range.end as usize]);
+                    }
+                });
+            }
+        });
+
+        drop(windows);
+        assert_eq!(place.take().len(), 48 / 4);
+    }
+
+    #[test]
+    fn what_nobody_reads_is_fetched_up_to_a_bound_only() {
+        let (place, _) = place(96 * MIB);
+        let backend: Arc<dyn Backend> = place.clone();
+        let windows = Windows::default();
+        let blob = |at: u64| (PACK, at * MIB as u64..(at + 1) * MIB as u64);
+        windows.expect(&backend, (0..96).map(blob));
+
+        // The last piece is not among those that come first.
+        let _ = windows.read(&*backend, PACK, blob(95).1).unwrap();
+
+        drop(windows);
+        assert!(place.take().iter().map(|call| call.bytes).sum::<u64>() <= 40 * MIB as u64);
+    }
+
+    #[test]
+    fn a_plan_that_grows_keeps_what_was_fetched_apart_from_what_is_larger_now() {
+        let (place, content) = place(5000);
+        let backend: Arc<dyn Backend> = place.clone();
+        let windows = Windows::default();
+        windows.expect(&backend, [(PACK, 100..200)].into_iter());
+        assert_eq!(windows.read(&*backend, PACK, 100..200).unwrap(), content[100..200]);
+
+        windows.expect(&backend, [(PACK, 200..900)].into_iter());
+
+        assert_eq!(windows.read(&*backend, PACK, 200..900).unwrap(), content[200..900]);
+        assert_eq!(windows.read(&*backend, PACK, 100..200).unwrap(), content[100..200]);
     }
 }

@@ -66,11 +66,13 @@ impl ImageReader {
         self.versions(number, &self.group_of(number)).map(Versions::into_page)
     }
 
-    /// Has all chunks fetched in large pieces, for a reader of the whole image.
+    /// Has all chunks fetched in large pieces, for a reader of the whole image: those of the
+    /// changes first, which are small and needed everywhere, then the base in the order of its
+    /// pages.
     pub fn expect_all(&self) {
-        self.fetch.expect(&self.base);
-        self.fetch.expect(&self.folded.chunks);
         self.fetch.expect(&self.recent.chunks);
+        self.fetch.expect(&self.folded.chunks);
+        self.fetch.expect(&self.base);
     }
 
     /// Calls back with every chunk that the image needs; some more than once.
