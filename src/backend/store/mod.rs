@@ -135,7 +135,17 @@ impl StoreBackend {
         what: &dyn fmt::Display,
         call: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, Failure> {
-        let (result, answer) = self.runtime.block_on(watch::watched(call));
+        self.runtime.block_on(self.called(action, what, call))
+    }
+
+    /// As [`call`](Self::call), for somebody who makes several at once.
+    async fn called<T>(
+        &self,
+        action: &'static str,
+        what: &dyn fmt::Display,
+        call: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, Failure> {
+        let (result, answer) = watch::watched(call).await;
         result.map_err(|error| Failure {
             error: Box::new(error),
             answer,

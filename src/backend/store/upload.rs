@@ -1,6 +1,7 @@
 //! Uploads: whole, or in parts that a later process can go on with; compared with what was sent.
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use md5::{Digest, Md5};
 use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutPayload, multipart::PartId, path::Path,
@@ -12,8 +13,10 @@ use crate::{
     limits::MIB,
 };
 
-/// Size of a part. What a cut makes us send again is at most this much.
+/// Size of a part. What a cut makes us send again is at most the parts that were under way.
 pub const PART_BYTES: u64 = 8 * MIB as u64;
+/// Parts of one object under way: while the store thinks about one, the line carries the other.
+const PARTS_AT_ONCE: usize = 2;
 
 /// What is to be stored, and under which name.
 #[derive(Clone, Copy)]
@@ -208,11 +211,19 @@ fn send_parts(
     key: &Path,
     mut session: Session,
 ) -> Result<Option<String>, Failure> {
-    for number in session.parts.len() as u64..content.parts() {
+    let upload = session.upload.clone();
+    let send = |number: u64| {
         let payload = content.part(number);
         backend.pay(payload.content_length() as u64);
-        let put = backend.store.put_part(key, &session.upload, number as usize, payload);
-        session.parts.push(backend.call("write", content.name, put)?.content_id);
+        let put = backend.store.put_part(key, &upload, number as usize, payload);
+        backend.called("write", content.name, put)
+    };
+    // A limit makes us wait here, and nobody waits with a part under way.
+    let at_once = if backend.upload_limit.is_some() { 1 } else { PARTS_AT_ONCE };
+    let numbers = session.parts.len() as u64..content.parts();
+    let mut sent = stream::iter(numbers.map(send)).buffered(at_once);
+    while let Some(part) = backend.runtime.block_on(sent.next()) {
+        session.parts.push(part?.content_id);
         backend.journal.keep(content.name, &session);
     }
     let parts = session.parts.iter().map(|id| PartId { content_id: id.clone() }).collect();
