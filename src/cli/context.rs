@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::{
-    backend::ObjectName,
+    backend::{
+        Backend, ObjectName,
+        layer::tell::{Tell, Telling},
+    },
     cli::{
         args::Global, credential, error::Error, json, output::Output, run::Done, signals::Signals,
         text,
@@ -100,10 +103,30 @@ impl Context {
 
     /// Opens the repository of the configuration.
     pub fn open(&self, config: &Config, observer: &dyn Observer) -> Result<Repository, Error> {
+        self.open_through(config, observer, |backend| backend)
+    }
+
+    /// Opens the repository of the configuration, and has somebody told what is stored in it.
+    pub fn open_telling(
+        &self,
+        config: &Config,
+        observer: &dyn Observer,
+        tell: Tell,
+    ) -> Result<Repository, Error> {
+        self.open_through(config, observer, |backend| Arc::new(Telling::new(backend, tell)))
+    }
+
+    fn open_through(
+        &self,
+        config: &Config,
+        observer: &dyn Observer,
+        layer: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>,
+    ) -> Result<Repository, Error> {
         let place = repository_place(config)?;
         let item = place.to_string();
         observer.observe(&Event::Phase { phase: Phase::Open, item });
-        let environment = self.machine.open(place, &state_root(config, place))?;
+        let mut environment = self.machine.open(place, &state_root(config, place))?;
+        environment.backend = layer(environment.backend);
         let credential = match config.credentials.first() {
             Some(source) => credential::read(source)?,
             None => credential::ask(&self.output, self.global.no_input)?,

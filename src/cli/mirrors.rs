@@ -3,6 +3,8 @@
 //! A mirror that fails never harms the backup that was made here: it is told, remembered, and tried
 //! again by the next run.
 
+pub mod ahead;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -27,8 +29,10 @@ use crate::{
         repair,
     },
     repo::{self, Repository, history::History},
-    setup::Known,
+    setup::{Known, Machine},
 };
+
+use ahead::SentAhead;
 
 /// How it stands with a mirror, as the summary of a run has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -92,11 +96,21 @@ pub fn target(
     mirror: &Mirror,
     ledger: &Ledger,
 ) -> Result<Target, Error> {
+    target_on(&context.machine, (config, repository), mirror, ledger)
+}
+
+/// Opens the place of a mirror by the means of this machine.
+fn target_on(
+    machine: &Machine,
+    (config, repository): (&Config, &Repository),
+    mirror: &Mirror,
+    ledger: &Ledger,
+) -> Result<Target, Error> {
     let known = match ledger.notes.was_used {
         true => Known::Used(ledger.proven()),
         false => Known::Nothing,
     };
-    let backend = context.machine.mirror(mirror, repository, known)?;
+    let backend = machine.mirror(mirror, repository, known)?;
     Ok(Target { name: mirror.name.clone(), backend, keep: mirror.keep(&config.zone) })
 }
 
@@ -139,17 +153,20 @@ fn open_used(
     Ok((holds == Holds::ThisRepository).then_some(repair::Mirror { name, backend }))
 }
 
-/// Brings every mirror up to date. One that fails makes the run incomplete.
+/// Brings every mirror up to date, to which this much was sent ahead. One that fails makes the run
+/// incomplete.
 pub fn bring_all_up_to_date(
     context: &Context,
     (config, repository): (&Config, &Repository),
-    done: Done,
+    (done, ahead): (Done, &SentAhead),
     observer: &dyn Observer,
 ) -> Result<Done, Error> {
     let mut outcomes = Vec::new();
     for mirror in mirrors(config) {
         let care = (mirror, Care::Trust);
-        outcomes.push(bring_up_to_date(context, (config, repository), care, observer)?);
+        let mut outcome = bring_up_to_date(context, (config, repository), care, observer)?;
+        outcome.bytes_sent += ahead.get(&mirror.name).map_or(0, |sent| sent.bytes);
+        outcomes.push(outcome);
     }
     let mut done = done.figure("mirrors", figure(&outcomes));
     if !outcomes.iter().all(Outcome::is_complete) {

@@ -2,13 +2,14 @@
 //! was removed there.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{Arc, Mutex},
 };
 
 use crate::{
     backend::{Backend, Folder, ObjectName},
+    format::tombstone::Tombstone,
     id::{ChunkId, PackId},
     repo::{
         Environment, Error, Repository,
@@ -31,10 +32,16 @@ impl Repository {
         Ok(Self { env, keys, state, opened, catalogue: Mutex::default() })
     }
 
-    /// Packs that a deleter of another place of this repository has condemned there.
-    pub fn condemned_in(&self, place: &dyn Backend) -> Result<HashSet<PackId>, Error> {
-        let standing = tombstones::standing(place, &self.keys)?;
-        Ok(standing.into_values().flat_map(|tombstone| tombstone.packs).collect())
+    /// Packs that deleters of another place of this repository have condemned there, by tombstone;
+    /// those that are known are not read again.
+    pub fn condemned_in(
+        &self,
+        place: &dyn Backend,
+        is_known: impl Fn(&ObjectName) -> bool,
+    ) -> Result<HashMap<ObjectName, Vec<PackId>>, Error> {
+        let standing = tombstones::standing(place, &self.keys, |name| !is_known(name))?;
+        let of = |(id, tombstone): (_, Tombstone)| (ObjectName::Tombstone(id), tombstone.packs);
+        Ok(standing.into_iter().map(of).collect())
     }
 
     /// What must not be sent to another place, because it was removed there on purpose or is about

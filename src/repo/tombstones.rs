@@ -149,10 +149,17 @@ struct Standing {
 }
 
 impl Standing {
-    fn read(backend: &dyn Backend, keys: &Keys) -> Result<Self, Error> {
+    fn read(
+        backend: &dyn Backend,
+        keys: &Keys,
+        is_wanted: impl Fn(&ObjectName) -> bool,
+    ) -> Result<Self, Error> {
         let mut standing = Self::default();
         for listed in backend.list(Folder::Tombstones)?.objects {
             let ObjectName::Tombstone(id) = listed.name else { continue };
+            if !is_wanted(&listed.name) {
+                continue;
+            }
             match read(backend, keys, id) {
                 Ok(tombstone) => drop(standing.opened.insert(id, tombstone)),
                 // Rescinded or folded between listing and reading.
@@ -185,12 +192,16 @@ const fn is_beyond_us(error: &Error) -> bool {
     )
 }
 
-/// Reads every tombstone that stands.
+/// Reads those of the tombstones that stand that are wanted.
 ///
 /// # Errors
 /// A tombstone that cannot be read is an error, not an absent one: what it condemns is unknown.
-pub fn standing(backend: &dyn Backend, keys: &Keys) -> Result<HashMap<ObjectId, Tombstone>, Error> {
-    let Standing { opened, mut unread } = Standing::read(backend, keys)?;
+pub fn standing(
+    backend: &dyn Backend,
+    keys: &Keys,
+    is_wanted: impl Fn(&ObjectName) -> bool,
+) -> Result<HashMap<ObjectId, Tombstone>, Error> {
+    let Standing { opened, mut unread } = Standing::read(backend, keys, is_wanted)?;
     unread.pop().map_or(Ok(opened), |(_, error)| Err(error))
 }
 
@@ -239,7 +250,7 @@ fn look_once(
     known: KnownIndex<'_>,
     gone: Gone,
 ) -> Result<Condemned, Error> {
-    let Standing { opened: standing, unread } = Standing::read(backend, keys)?;
+    let Standing { opened: standing, unread } = Standing::read(backend, keys, |_| true)?;
     let is_unsure = known.is_unsure || !unread.is_empty();
     let mut condemned = Condemned { standing, unread, is_unsure, ..Condemned::default() };
     for head in known.live {

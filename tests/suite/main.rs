@@ -60,6 +60,9 @@ mod marks;
 mod mirror_faults;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set with plain files")]
+mod mirror_pushes;
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set with plain files")]
 mod mirror_retention;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]

@@ -13,7 +13,10 @@ use jiff::tz::TimeZone;
 use stillpoint::{
     backend::{
         self, Backend, Capabilities, Folder, Listing, ObjectName,
-        layer::fault::{Fault, FaultPlan, FaultyBackend, Times},
+        layer::{
+            fault::{Fault, FaultPlan, FaultyBackend, Times},
+            record::{Call, Recorded},
+        },
         memory::MemoryBackend,
     },
     clock::SystemClock,
@@ -337,6 +340,34 @@ fn where_listings_lag_a_deletion_takes_two_prunes_a_day_apart() {
     assert!(last.packs_deleted >= first.packs_condemned, "{last:?}");
     assert_eq!(last.snapshots_removed, 2);
     let _ = scene.shown(&place);
+}
+
+#[test]
+fn tombstones_that_stand_for_a_day_are_read_once() {
+    let scene = Scene::new();
+    let place = Place::lagging();
+    let mut away = target("away", &place, days(1));
+    for day in 0..3 {
+        scene.shop.write("a/large", &vec![day; 50_000]);
+        let _ = scene.back_up_files();
+        let _ = scene.push(&away).unwrap();
+        scene.pass(DAY);
+    }
+    assert!(scene.tend(&away).unwrap().pruned.unwrap().packs_condemned > 0);
+    let counted = Arc::new(Recorded::new(Arc::clone(&away.backend)));
+    away.backend = counted.clone();
+
+    let reads = [0; 3].map(|_| {
+        let _ = scene.back_up_files();
+        assert_eq!(scene.push(&away).unwrap().snapshots, 1);
+        scene.pass(HOUR);
+        let calls = counted.take();
+        let of_tombstones = |call: &&Call| call.verb == "get" && call.what.contains("tombstones/");
+        calls.iter().filter(of_tombstones).count()
+    });
+
+    // The first push after a prune looks at everything.
+    assert!(reads[0] > 0 && reads[1..] == [0, 0], "{reads:?}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! `backup`: one snapshot of all that was asked for.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     cli::{
@@ -8,7 +11,11 @@ use crate::{
         args::{BackupArgs, NamedPath, TriggerArg},
         context::{Context, repository_place},
         error::Error,
-        json, mirrors,
+        json,
+        mirrors::{
+            self,
+            ahead::{self, SentAhead},
+        },
         output::Tone,
         pins,
         run::{Done, recorded, unrecorded},
@@ -20,6 +27,7 @@ use crate::{
         self,
         backup::{Report, Request},
         event::Observer,
+        mirror::Made,
         plan::{Expectation, plan},
         run_record::Start,
         set::{FileContent, FileSet, Mounts, Set, SetSource},
@@ -45,13 +53,19 @@ pub fn run(context: &Context, args: BackupArgs) -> Result<Done, Error> {
         ..Start::default()
     };
     recorded(context, &config, start, |observer| {
-        let repository = context.open(&config, observer)?;
+        let made = Arc::<Made>::default();
+        let repository = match ahead::has_any(&config) {
+            true => context.open_telling(&config, observer, ahead::tell(&made))?,
+            false => context.open(&config, observer)?,
+        };
         let configured = configured(&config, &repository, &sets)?;
         let request = request(context, &config, args, (sets, configured))?;
-        let outcome = upkeep::back_up(&repository, &request, &upkeep, observer)?;
-        let done = conclude(context, &repository, &outcome.report);
-        let done = tell_upkeep(context, &outcome, done);
-        send(context, &config, (&repository, done), observer)
+        let (done, sent) = ahead::during(context, (&config, &repository), &made, || {
+            let outcome = upkeep::back_up(&repository, &request, &upkeep, observer)?;
+            let done = conclude(context, &repository, &outcome.report);
+            Ok::<_, Error>(tell_upkeep(context, &outcome, done))
+        });
+        send(context, &config, (&repository, (done?, &sent)), observer)
     })
 }
 
@@ -269,13 +283,13 @@ pub fn own(config: &Config) -> Result<Vec<PathBuf>, Error> {
 pub fn send(
     context: &Context,
     config: &Config,
-    (repository, done): (&Repository, Done),
+    (repository, (done, ahead)): (&Repository, (Done, &SentAhead)),
     observer: &dyn Observer,
 ) -> Result<Done, Error> {
     if done.snapshot_id.is_none() || mirrors::mirrors(config).next().is_none() {
         return Ok(done);
     }
-    mirrors::bring_all_up_to_date(context, (config, repository), done, observer)
+    mirrors::bring_all_up_to_date(context, (config, repository), (done, ahead), observer)
 }
 
 /// Says how a backup ended.

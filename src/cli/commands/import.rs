@@ -9,6 +9,7 @@ use crate::{
         context::{Context, repository_place},
         error::Error,
         exported::{absolute, passphrase, terms},
+        mirrors::ahead::SentAhead,
         run::{Done, recorded},
     },
     config::Config,
@@ -71,7 +72,7 @@ fn import(
     };
     let report = backup::run(repository, &request, observer)?;
     let done = conclude(context, repository, &report);
-    send(context, config, (repository, done), observer)
+    send(context, config, (repository, (done, &SentAhead::new())), observer)
 }
 
 /// Says what the snapshot is: it is younger than what it holds.

@@ -12,7 +12,7 @@ use crate::{
         context::{Context, warn_of_damaged},
         credential,
         error::Error,
-        mirrors,
+        mirrors::{self, ahead::SentAhead},
         output::Tone,
         recovery_sheet::Sheet,
         run::{Done, brief, recorded},
@@ -155,7 +155,8 @@ fn remove(context: &Context, config: &Config, args: &KeyRemoveArgs) -> Result<Do
             return Ok(done);
         }
         // It opens a mirror until it is gone there, too.
-        let place = (config, &repository);
+        let (place, nothing_ahead) = ((config, &repository), SentAhead::new());
+        let done = (done, &nothing_ahead);
         let done = mirrors::bring_all_up_to_date(context, place, done, observer)?;
         if done.exit_code != ExitCode::Done {
             let still = "the removed key opens what a mirror has until that is brought up to date";

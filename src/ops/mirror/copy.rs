@@ -59,19 +59,31 @@ impl<'a> Copier<'a> {
     /// ends it; what was sent until then is in the ledger.
     pub fn send_all(&self, names: &[ObjectName]) -> Result<(), ops::Error> {
         let next = AtomicUsize::new(0);
+        let at_once = AT_ONCE.min(names.len());
+        self.send_each(at_once, &|| names.get(next.fetch_add(1, Ordering::Relaxed)).cloned())
+    }
+
+    /// Sends what it is given, so many at once, until nothing more comes. The first failure ends
+    /// it.
+    pub fn send_each(
+        &self,
+        at_once: usize,
+        next: &(dyn Fn() -> Option<ObjectName> + Sync),
+    ) -> Result<(), ops::Error> {
         let failed = Mutex::new(None);
+        let has_failed = || lock(&failed).is_some();
         let work = || {
-            while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = self.send(name) {
-                    // The others end with the object that they are at.
-                    next.store(names.len(), Ordering::Relaxed);
+            // After a failure the others end with the object that they are at.
+            while !has_failed()
+                && let Some(name) = next()
+            {
+                if let Err(error) = self.send(&name) {
                     let _ = lock(&failed).get_or_insert(error);
-                    return;
                 }
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..AT_ONCE.min(names.len()) {
+            for _ in 1..at_once {
                 let _ = scope.spawn(work);
             }
             work();

@@ -17,7 +17,7 @@ use crate::{
     backend::{Capabilities, Folder, ObjectName, Receipt},
     clock::UnixNanos,
     disk::{Dir, Disk, file, write_all_at},
-    id::SnapshotId,
+    id::{PackId, SnapshotId},
     repo::Repository,
 };
 
@@ -169,6 +169,16 @@ impl Ledger {
         self.append(&format!("+{name}\t{}\t{id}\n", receipt.bytes))?;
         let _ = self.objects.insert(name.clone(), receipt);
         Ok(())
+    }
+
+    /// Adds a tombstone that stands there, and what it condemns: none of it is sent again.
+    pub fn add_tombstone(&mut self, name: &ObjectName, packs: &[PackId]) -> io::Result<()> {
+        for pack in packs.iter().copied().map(ObjectName::Pack) {
+            self.append(&format!("!{pack}\n"))?;
+            let _ = self.removed.insert(pack);
+        }
+        // Last: who finds the tombstone here asks no more what it says.
+        self.add(name, Receipt { remote_id: String::new(), bytes: 0 })
     }
 
     /// Drops an object that is not there any more.

@@ -5,6 +5,7 @@
 //! can be restored from it. Pending records stay here. What is known of a mirror lies in a
 //! [`Ledger`], which is a cache: dropped when in doubt, and never the cause of a deletion.
 
+mod ahead;
 mod copy;
 mod identity;
 mod keep;
@@ -17,6 +18,7 @@ mod tend;
 
 use std::sync::Arc;
 
+pub use ahead::{Made, send_ahead};
 pub use copy::Sent;
 pub use identity::{Holds, holds};
 pub use keep::Keep;

@@ -131,7 +131,11 @@ fn planned(
 
 /// Makes sure whose repository is there, and that what is known of it is true. Returns what is to
 /// be looked into.
-fn prepare(repo: &Repository, target: &Target, ledger: &mut Ledger) -> Result<Scope, ops::Error> {
+pub fn prepare(
+    repo: &Repository,
+    target: &Target,
+    ledger: &mut Ledger,
+) -> Result<Scope, ops::Error> {
     let noted = |result: std::io::Result<()>| result.map_err(|source| not_noted(repo, source));
     match holds(repo, target)? {
         Holds::Nothing => {
@@ -169,8 +173,7 @@ fn carry_out(
     let meter = Meter::new(observer, &*clock).with_totals(plan.bytes(), 0);
     let copier = Copier::new(repo, target, ledger, &meter);
     let here = &*repo.environment().backend;
-    let keys = names_of(here, &[Folder::Descriptor, Folder::Keys])?;
-    copier.send_all(&keys)?;
+    let keys = send_keys(repo, &copier)?;
     shut_out(repo, target, &copier, &keys)?;
     copier.send_all(&names_of(here, &[Folder::Pinned])?)?;
     let mut pushed = Pushed { damaged: plan.damaged, ..Pushed::default() };
@@ -183,6 +186,15 @@ fn carry_out(
     }
     pushed.sent = copier.sent();
     Ok(pushed)
+}
+
+/// Sends what a repository is recognised by and opened with: before anything else. Returns all of
+/// it that is here.
+pub fn send_keys(repo: &Repository, copier: &Copier<'_>) -> Result<Vec<ObjectName>, ops::Error> {
+    let here = &*repo.environment().backend;
+    let keys = names_of(here, &[Folder::Descriptor, Folder::Keys])?;
+    copier.send_all(&keys)?;
+    Ok(keys)
 }
 
 /// Removes keys there that somebody removed here, now that the others are there.
@@ -233,15 +245,22 @@ fn withdraw_condemned(
     copier: &Copier<'_>,
     batches: &[Batch],
 ) -> Result<(), ops::Error> {
-    let condemned = repo.condemned_in(&*target.backend)?;
     // What was known to be condemned when this was planned, nothing that was sent relies on.
-    let relied_on = |pack: &PackId| {
-        let (name, ledger) = (ObjectName::Pack(*pack), copier.ledger());
+    let is_known = |name: &ObjectName| copier.ledger().has(name);
+    let news = repo.condemned_in(&*target.backend, is_known)?;
+    let relied_on = |pack: &&PackId| {
+        let (name, ledger) = (ObjectName::Pack(**pack), copier.ledger());
         ledger.has(&name) && !ledger.was_removed(&name)
     };
-    let condemned: HashSet<_> = condemned.into_iter().filter(relied_on).collect();
+    let condemned: HashSet<_> = news.values().flatten().filter(relied_on).copied().collect();
+    // From now on nothing that is sent relies on any of it, and nobody asks for it again.
+    let note = || {
+        copier.note(|ledger| {
+            news.iter().try_for_each(|(tombstone, packs)| ledger.add_tombstone(tombstone, packs))
+        })
+    };
     if condemned.is_empty() {
-        return Ok(());
+        return note();
     }
     for snapshot in batches.iter().flat_map(|batch| &batch.snapshots) {
         let name = ObjectName::Snapshot(*snapshot);
@@ -249,9 +268,10 @@ fn withdraw_condemned(
         copier.note(|ledger| ledger.drop_object(&name))?;
     }
     for pack in condemned {
-        // As good as gone: whoever needs it next sends it, or another copy, again.
+        // As good as gone: whoever needs what is in it next sends another copy.
         let name = ObjectName::Pack(pack);
         copier.note(|ledger| ledger.drop_object(&name))?;
     }
+    note()?;
     Err(Error::BeingPruned { place: target.backend.place() }.into())
 }

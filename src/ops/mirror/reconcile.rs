@@ -132,6 +132,9 @@ fn sizes_here(repo: &Repository) -> Result<Sizes, ops::Error> {
 
 fn compare(here: &Sizes, ledger: &Ledger, there: &Sizes, found: &mut Reconciled) {
     for (name, Receipt { bytes, .. }) in ledger.objects() {
+        if is_its_own(name) {
+            continue;
+        }
         match there.get(name) {
             None => found.findings.push(Finding::GoneThere(name.clone())),
             Some(listed) if listed != bytes && !here.contains_key(name) => {
