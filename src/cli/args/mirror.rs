@@ -118,6 +118,10 @@ pub struct MirrorLoginArgs {
     /// Print an address to open elsewhere instead of opening a browser
     #[arg(long)]
     pub no_browser: bool,
+    /// Show a short code to type on a telephone; needs a client of type "TVs and Limited Input
+    /// devices"
+    #[arg(long, conflicts_with = "no_browser")]
+    pub device: bool,
 }
 
 #[derive(Debug, Args)]

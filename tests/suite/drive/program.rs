@@ -109,6 +109,25 @@ fn a_shop_comes_back_from_its_drive_alone() {
 }
 
 #[test]
+fn a_code_on_a_telephone_connects_a_machine_without_a_browser() {
+    let scene = Scene::open();
+    done(&scene.add());
+    // Whoever waits for a person waits for seconds; this person is quick.
+    scene.fake.turn(|knobs| knobs.device_waits = 0);
+
+    let login = scene.shop.run(["mirror", "login", "drive", "--device"]);
+
+    done(&login);
+    for told in ["https://www.google.com/device", "GQVQ-JKEC", "connected as"] {
+        let all = login.out.clone() + &login.err;
+        assert!(all.contains(told), "{told}: {all}");
+    }
+    done(&scene.shop.back_up(&[]));
+    let both = scene.shop.run(["mirror", "login", "drive", "--device", "--no-browser"]);
+    assert_eq!(both.code, Some(2), "{}", both.err);
+}
+
+#[test]
 fn an_hour_of_the_shop_costs_at_most_eight_requests() {
     let scene = Scene::open();
     done(&scene.add());

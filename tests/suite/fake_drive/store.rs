@@ -59,6 +59,8 @@ pub struct Knobs {
     pub changes_refresh_tokens: bool,
     /// The consent page grants this scope, or nothing at all.
     pub consent: Option<String>,
+    /// How often a device that asks for its code is told to wait.
+    pub device_waits: u32,
 }
 
 impl Default for Knobs {
@@ -76,6 +78,7 @@ impl Default for Knobs {
             token_seconds: 3600,
             changes_refresh_tokens: false,
             consent: Some("https://www.googleapis.com/auth/drive.file".to_owned()),
+            device_waits: 2,
         }
     }
 }

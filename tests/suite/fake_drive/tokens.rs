@@ -87,7 +87,8 @@ pub fn device(store: &mut Store, request: &Request) -> Reply {
         return oauth(400, "invalid_scope");
     }
     let code = store.fresh("device");
-    let _ = store.devices.insert(code.clone(), (project(field("client_id")), 2));
+    let waits = store.knobs.device_waits;
+    let _ = store.devices.insert(code.clone(), (project(field("client_id")), waits));
     let body = json!({
         "device_code": code,
         "user_code": "GQVQ-JKEC",

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     backend::gdrive::{
-        About, Account, Http, OAuthClient, Patience,
+        About, Account, Http, OAuthClient, Patience, device,
         sign_in::{self, ELSEWHERE, Loopback, Started},
     },
     cli::{
@@ -68,10 +68,12 @@ fn connect(
     let client = context.machine.oauth_client(folder)?;
     let place = format!("gdrive:{}", folder.folder);
     let http = Http::new(&place, Patience::default())?;
-    let account = match args.no_browser {
-        true => sign_in_elsewhere(context, (&client, folder), &http)?,
-        false => sign_in_here(context, (&client, folder), &http)?,
+    let how = match (args.device, args.no_browser) {
+        (true, _) => sign_in_by_code,
+        (false, true) => sign_in_elsewhere,
+        (false, false) => sign_in_here,
     };
+    let account = how(context, (&client, folder), &http)?;
     let about = context.machine.connect(folder, keeping, account)?;
     tell(context, &args.name, &about);
     Ok(Done::new(ExitCode::Done)
@@ -118,6 +120,22 @@ fn sign_in_elsewhere(
     let _read = stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut answer);
     output.end_prompt();
     Ok(started.finish(http, &endpoints, &answer)?)
+}
+
+/// By a short code that somebody types on a telephone.
+fn sign_in_by_code(
+    context: &Context,
+    (client, folder): (&OAuthClient, &DriveFolder),
+    http: &Http,
+) -> Result<Account, Error> {
+    let endpoints = endpoints(folder);
+    let code = device::begin(client, &endpoints, http)?;
+    let output = &context.output;
+    output.message("Open this address on a telephone or any other machine:");
+    output.message(&text::printable(code.address.as_bytes()));
+    output
+        .message(&format!("and type this code there:  {}", text::printable(code.code.as_bytes())));
+    Ok(code.wait(&endpoints, http, &*context.machine.clock)?)
 }
 
 /// Where there is none to open, the address is on the screen.
