@@ -68,6 +68,9 @@ mod mirror_retention;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod mirrors;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the scene is set with plain files")]
+mod moto;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod parts;
 #[cfg(test)]

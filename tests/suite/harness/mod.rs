@@ -3,6 +3,7 @@
 
 pub mod crash;
 pub mod faulty_disk;
+pub mod judge;
 pub mod power;
 pub mod recording_disk;
 pub mod s3;
