@@ -13,7 +13,7 @@ from bench_parts.results import Results
 from bench_parts.scenarios import Scenarios, say
 from bench_parts.workloads import FULL, QUICK, Workloads
 
-SCENARIOS = ("uploads", "texts", "database", "past", "prune", "scale")
+SCENARIOS = ("uploads", "texts", "database", "past", "prune", "remote", "scale")
 # Outside the checkout, and on one disk with the repositories, which lie beside the workloads.
 CACHE = Path(os.environ.get("STILLPOINT_BENCH") or Path.home() / ".cache/stillpoint/bench")
 RESULTS_PAGE = Path("benches/RESULTS.md")

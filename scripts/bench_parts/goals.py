@@ -3,7 +3,7 @@
 import statistics
 from dataclasses import dataclass
 
-from bench_parts import past, prunes, scale
+from bench_parts import past, prunes, remote, scale
 
 OURS = "stillpoint"
 MEMORY_BYTES_MAX = 256 * 2**20
@@ -48,6 +48,7 @@ def judge(results, peers):
         memory(results),
         *judge_past(results),
         *judge_prunes(results, peers),
+        *judge_remote(results, peers),
         *judge_scale(results),
     ]
     return [verdict for verdict in verdicts if verdict]
@@ -151,6 +152,27 @@ def judge_next(results, row, before, after):
     if earlier and seconds:
         against = f"before it {show('wall', earlier)}"
         yield Verdict(f"{row}, time", show("wall", seconds), against, seconds / earlier, 1.2)
+
+
+def judge_remote(results, peers):
+    """Against the line itself, and against the peers on the same line."""
+    for row in (remote.PUSH, remote.PUSH_DRIVE):
+        wall, sent = (results.median(row, OURS, fact) for fact in ("wall", "sent"))
+        if wall:
+            pure = remote.link_seconds(sent)
+            against = f"the line itself {show('wall', pure)}"
+            yield Verdict(f"{row}, time", show("wall", wall), against, wall / pure, 1.2)
+    received, stored = (results.median(remote.ONE, OURS, fact) for fact in ("received", "stored"))
+    if received:
+        against = f"it has stored {show('stored', stored)}"
+        work = f"{remote.ONE}, received"
+        yield Verdict(work, show("stored", received), against, received / stored, 1.3)
+    for row in (row for row in results.rows if row.startswith("remote: first look")):
+        requests, wall = (results.median(row, OURS, fact) for fact in ("requests", "wall"))
+        yield Verdict(row, f"{requests:g} requests", "", requests, 10, "requests")
+        yield Verdict(f"{row}, time", show("wall", wall), "", wall, 2, "s")
+    for row in (remote.FIRST, remote.HOUR, remote.RESTORE):
+        yield against_peers(results, peers, row, "wall", 0.7)
 
 
 def judge_scale(results):

@@ -6,7 +6,16 @@ import platform
 import statistics
 from pathlib import Path
 
-from bench_parts import baseline, contestants, past, prunes, scale, workloads
+from bench_parts import (
+    baseline,
+    contestants,
+    elsewhere,
+    past,
+    prunes,
+    remote,
+    scale,
+    workloads,
+)
 from bench_parts.goals import OURS, judge, show
 
 
@@ -70,7 +79,7 @@ def row_line(results, row, name, ours):
         show("wall", cpu) if cpu else "",
         f"{max(peaks) / 2**20:.0f} MiB" if peaks else "",
         show("stored", statistics.mean(stored)) if stored else "",
-        lookups(results, row, name) or spread(walls),
+        lookups(results, row, name) or spread(walls) + on_the_line(results, row, name),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -78,6 +87,17 @@ def row_line(results, row, name, ours):
 def lookups(results, row, name):
     miss, hit = (results.median(row, name, fact) for fact in ("miss_us", "hit_us"))
     return f"a miss {miss:.2f} us, a hit {hit:.2f} us" if hit else ""
+
+
+def on_the_line(results, row, name):
+    """What the last run sent, received and asked, where that was counted."""
+    sent, received, requests = (
+        results.runs(row, name, fact) for fact in ("sent", "received", "requests")
+    )
+    if not requests:
+        return ""
+    bytes_told = f"{sent[-1] / 1e6:,.1f} MB up, {received[-1] / 1e6:,.1f} MB down"
+    return f"; {bytes_told}, {requests[-1]:,} requests"
 
 
 def spread(walls):
@@ -89,7 +109,7 @@ def spread(walls):
 
 def howto():
     """The documentation of the parts is the documentation of the bench."""
-    parts = (workloads, contestants, baseline, past, prunes, scale)
+    parts = (workloads, contestants, baseline, past, elsewhere, remote, prunes, scale)
     texts = [part.__doc__ for part in parts]
     return ["```text", *(f"{text.strip()}\n" for text in texts), "```", ""]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import shop
-from bench_parts import past, prunes, scale
+from bench_parts import past, prunes, remote, scale
 from bench_parts.baseline import ChangedPages, compressed_bytes
 from bench_parts.contestants import Source
 from bench_parts.measure import run, run_timed
@@ -73,8 +73,16 @@ class Scenarios:
         prunes.measure(self, Source("shop", live), size.prune_snapshots)
         self.clean()
 
+    def remote(self):
+        """Places elsewhere, behind a slow line."""
+        remote.measure(self)
+        self.clean()
+
     def say(self, text):
         say(text, end="\r")
+
+    def require_same(self, original, restored, contestant):
+        require_same(original, restored, contestant)
 
     def scale(self):
         """Indexes larger than any workload here."""

@@ -29,6 +29,7 @@ class Size:
     # All peers take part in all of it, and theirs grow fast: a smaller database, fewer hours.
     prune_database_bytes: int
     prune_snapshots: int
+    open_snapshots: int
 
 
 FULL = Size(
@@ -42,6 +43,7 @@ FULL = Size(
     index_chunks=(10**5, 10**6, 10**7),
     prune_database_bytes=20_000_000,
     prune_snapshots=200,
+    open_snapshots=1_000,
 )
 QUICK = Size(
     name="quick",
@@ -54,6 +56,7 @@ QUICK = Size(
     index_chunks=(10**5,),
     prune_database_bytes=10_000_000,
     prune_snapshots=60,
+    open_snapshots=60,
 )
 
 
