@@ -64,7 +64,10 @@ pub fn run(context: &Context, args: &RepairArgs) -> Result<Done, Error> {
 fn nothing_to_do(context: &Context, args: &RepairArgs, diagnosis: &Diagnosis) -> Done {
     let output = &context.output;
     output.hide_progress();
-    output.remark(&format!("{} Nothing to repair.", output.mark(Tone::Good)));
+    output.remark(&match diagnosis.found.affected {
+        0 => format!("{} Nothing to repair.", output.mark(Tone::Good)),
+        _ => format!("{} Nothing to repair with what is at hand.", output.mark(Tone::Caution)),
+    });
     if !args.read_data {
         output.remark(
             "Packs were not read in full.  Read all of them:  stillpoint repair --read-data",
