@@ -8,7 +8,11 @@ use std::sync::{
 
 use crate::{
     clock::Entropy,
-    crypto::{Error, secret::Secret32},
+    crypto::{
+        Error,
+        page_hash::{PageHasher, page_hash},
+        secret::Secret32,
+    },
     format::ring::Ring,
     id::{ChunkId, ImageIdentity, RepositoryId},
 };
@@ -117,6 +121,11 @@ impl Keys {
         page_hash(&self.page, page)
     }
 
+    /// Hashes many.
+    pub fn page_hasher(&self) -> PageHasher {
+        PageHasher::new(&self.page)
+    }
+
     /// Shows the page key, for the capture process.
     pub const fn page_key(&self) -> &Secret32 {
         &self.page
@@ -197,13 +206,6 @@ impl Keys {
 
 fn epochs_of(ring: &Ring) -> Vec<(u32, Secret32)> {
     ring.epochs.iter().map(|(number, key)| (*number, Secret32::new(*key))).collect()
-}
-
-/// Hashes one database page under a page key.
-pub fn page_hash(key: &Secret32, page: &[u8]) -> [u8; 16] {
-    let mut short = [0; 16];
-    short.copy_from_slice(&blake3::keyed_hash(key.expose(), page).as_bytes()[..16]);
-    short
 }
 
 /// The identity of an image in the making.

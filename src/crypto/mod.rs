@@ -5,6 +5,7 @@
 pub mod keys;
 pub mod local;
 pub mod object;
+pub mod page_hash;
 pub mod recovery;
 pub mod seal;
 pub mod secret;

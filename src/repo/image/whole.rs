@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::{
-    crypto::keys::Keys,
+    crypto::{keys::Keys, page_hash::PageHasher},
     format::image::Image,
     id::{ChunkId, ImageIdentity},
     repo::image::{Error, ImageReader, maps::entries_in},
@@ -37,7 +37,10 @@ impl ImageReader {
             let window = first..run_count.min(first + WINDOW_RUNS);
             let hashes: Vec<Vec<u8>> = window
                 .into_par_iter()
-                .map_init(Vec::new, |buffer, run| self.read_run(run, buffer, keys, take))
+                .map_init(
+                    || (Vec::new(), keys.page_hasher()),
+                    |with, run| self.read_run(run, with, take),
+                )
                 .collect::<Result<_, E>>()?;
             for hashes in hashes {
                 identity.update(&hashes);
@@ -56,8 +59,7 @@ impl ImageReader {
     fn read_run<E: From<Error>>(
         &self,
         run: u32,
-        buffer: &mut Vec<u8>,
-        keys: &Keys,
+        (buffer, hasher): &mut (Vec<u8>, PageHasher),
         take: TakeRun<'_, E>,
     ) -> Result<Vec<u8>, E> {
         let page_bytes = self.page_bytes();
@@ -70,7 +72,9 @@ impl ImageReader {
             buffer
         };
         take(u64::from(pages.start - 1) * page_bytes as u64, bytes)?;
-        Ok(bytes.chunks_exact(page_bytes).flat_map(|page| keys.page_hash(page)).collect())
+        let mut hashes = Vec::with_capacity(pages.len() * 16);
+        hasher.hash_all(bytes, page_bytes, &mut hashes);
+        Ok(hashes)
     }
 
     /// The pages of a run, counted from 1.

@@ -83,6 +83,7 @@ impl Present<'_> {
 
     fn has_identity(&self, image: &Image, file: &File) -> Result<bool, Error> {
         let mut identity = self.keys.image_identity(image.page_bytes, image.page_count);
+        let (mut hasher, mut hashes) = (self.keys.page_hasher(), Vec::new());
         let mut piece = vec![0; PIECE_BYTES];
         let mut offset = 0;
         while offset < image.bytes() {
@@ -95,9 +96,9 @@ impl Present<'_> {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
                 read => doing("read", read)?,
             }
-            for page in piece.chunks_exact(image.page_bytes as usize) {
-                identity.update(&self.keys.page_hash(page));
-            }
+            hashes.clear();
+            hasher.hash_all(piece, image.page_bytes as usize, &mut hashes);
+            identity.update(&hashes);
             offset += piece.len() as u64;
         }
         Ok(identity.finish() == image.identity)

@@ -13,7 +13,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::{
-    crypto::{keys::page_hash, secret::Secret32},
+    crypto::{page_hash::PageHasher, secret::Secret32},
     disk::real::WRITE_BYTES_MAX,
     limits::MIB,
     source::sqlite::{
@@ -98,6 +98,9 @@ pub struct Recorded {
 
 struct Worker<'a> {
     recording: Recording<'a>,
+    hasher: PageHasher,
+    /// Hashes of the batch.
+    hashes: Vec<u8>,
     /// Pages seen so far.
     page_count: u32,
     changed_count: u32,
@@ -108,9 +111,11 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    const fn new(recording: Recording<'a>) -> Self {
+    fn new(recording: Recording<'a>) -> Self {
         Self {
             recording,
+            hasher: PageHasher::new(recording.key),
+            hashes: Vec::new(),
             page_count: 0,
             changed_count: 0,
             changed: Vec::new(),
@@ -128,20 +133,17 @@ impl<'a> Worker<'a> {
     }
 
     fn record(&mut self, batch: &[u8]) -> io::Result<()> {
-        let Recording { layout, key, .. } = self.recording;
+        let Recording { layout, .. } = self.recording;
         let page_bytes = layout.page_bytes as usize;
         let first = self.page_count;
         let older = self.older_hashes(first, batch.len() / page_bytes)?;
-        let mut hashes = Vec::with_capacity(batch.len() / page_bytes * 16);
-        for (at, page) in batch.chunks_exact(page_bytes).enumerate() {
-            let hash = page_hash(key, page);
-            if older.get(at) != Some(&hash) {
-                self.changed.push(at);
-            }
-            hashes.extend(hash);
-            self.page_count += 1;
-        }
-        self.write(&hashes, layout.hashes() + u64::from(first) * HASH_BYTES)?;
+        self.hashes.clear();
+        self.hasher.hash_all(batch, page_bytes, &mut self.hashes);
+        let hashes = self.hashes.as_chunks().0;
+        let changed = hashes.iter().enumerate().filter(|(at, hash)| older.get(*at) != Some(hash));
+        self.changed.extend(changed.map(|(at, _)| at));
+        self.page_count += hashes.len() as u32;
+        self.write(&self.hashes, layout.hashes() + u64::from(first) * HASH_BYTES)?;
         self.write_changed(batch, first)
     }
 
