@@ -329,6 +329,17 @@ impl Backend for LocalBackend {
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        let mut content = Vec::new();
+        self.read_range(name, range, &mut content)?;
+        Ok(content)
+    }
+
+    fn read_range(
+        &self,
+        name: &ObjectName,
+        range: Range<u64>,
+        into: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         let file = match name {
             ObjectName::Pack(_) => self.open_pack(name)?,
             _ => Arc::new(self.open_object(name)?.0),
@@ -337,9 +348,9 @@ impl Backend for LocalBackend {
             |bytes| Error::OutOfRange { name: name.clone(), bytes, wanted: range.end };
         let length = range.end.saturating_sub(range.start);
         let length = usize::try_from(length).map_err(|_| out_of_range(0))?;
-        let mut content = vec![0; length];
-        match read_exact_at(&*self.disk, &file, &mut content, range.start) {
-            Ok(()) => Ok(content),
+        into.resize(length, 0);
+        match read_exact_at(&*self.disk, &file, into, range.start) {
+            Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 let bytes = self.disk.stat_file(&file).map_or(0, |stat| stat.bytes);
                 Err(out_of_range(bytes))

@@ -49,6 +49,18 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// [`Error::OutOfRange`] if the object is shorter.
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, Error>;
 
+    /// As [`get_range`](Self::get_range), in place of what is in the buffer; where that saves
+    /// something, its memory is used again.
+    fn read_range(
+        &self,
+        name: &ObjectName,
+        range: Range<u64>,
+        into: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        *into = self.get_range(name, range)?;
+        Ok(())
+    }
+
     /// Returns the object's size in bytes.
     fn size(&self, name: &ObjectName) -> Result<u64, Error>;
 

@@ -4,7 +4,7 @@
 //! at 30 GB/s, and costs text nothing, since the first few windows settle it. The bytes of a frame
 //! are the business of `format::frame`.
 
-pub use crate::format::frame::Effort;
+pub use crate::format::frame::{Effort, Pieces};
 use crate::format::{Error, frame};
 
 /// Shorter plaintexts are compressed without a look.
@@ -27,12 +27,21 @@ pub fn encode_frame(plain: &[u8]) -> Vec<u8> {
 /// As [`encode_frame`], with as much effort as the plaintext is worth.
 pub fn encode_frame_with(plain: &[u8], effort: Effort) -> Vec<u8> {
     let mut frame = Vec::new();
-    if plain.len() >= PROBED_BYTES_MIN && looks_random(plain) {
-        frame::put_stored(&mut frame, plain);
-    } else {
-        frame::put_packed(&mut frame, plain, effort);
-    }
+    with_frame(plain, effort, |pieces| pieces.append_to(&mut frame));
     frame
+}
+
+/// Calls back with the frame of a plaintext, made with as much effort as that is worth.
+pub fn with_frame<T>(plain: &[u8], effort: Effort, take: impl FnOnce(Pieces<'_>) -> T) -> T {
+    if is_worth_a_try(plain) {
+        frame::with_packed(plain, effort, take)
+    } else {
+        take(Pieces::stored(plain))
+    }
+}
+
+fn is_worth_a_try(plain: &[u8]) -> bool {
+    plain.len() < PROBED_BYTES_MIN || !looks_random(plain)
 }
 
 /// Returns the plaintext of a frame, at most `plain_bytes_max` of it.

@@ -4,7 +4,7 @@
 //! Contexts of zstd are kept per thread, because making one costs more than compressing a small
 //! record.
 
-use std::{borrow::Cow, cell::RefCell};
+use std::cell::RefCell;
 
 use zstd::{
     bulk::{Compressor, Decompressor},
@@ -139,89 +139,153 @@ enum Codec {
     Zstd = 1,
 }
 
+/// A frame in two pieces, each where it lies: the second is as long as a blob.
+#[derive(Debug, Clone, Copy)]
+pub struct Pieces<'a> {
+    header: [u8; FRAME_HEADER_BYTES],
+    body: &'a [u8],
+}
+
+impl<'a> Pieces<'a> {
+    /// The plaintext as it is.
+    pub fn stored(plain: &'a [u8]) -> Self {
+        Self::new(Codec::Stored, plain.len(), plain)
+    }
+
+    fn new(codec: Codec, plain_bytes: usize, body: &'a [u8]) -> Self {
+        let plain_bytes = u32::try_from(plain_bytes).expect("plaintexts are bounded by limits.rs");
+        let [a, b, c, d] = plain_bytes.to_le_bytes();
+        Self { header: [codec as u8, a, b, c, d], body }
+    }
+
+    /// Length of the frame.
+    pub const fn bytes(&self) -> usize {
+        FRAME_HEADER_BYTES + self.body.len()
+    }
+
+    /// Puts the frame together.
+    ///
+    /// # Panics
+    /// If the room is not just as long.
+    pub fn copy_to(&self, room: &mut [u8]) {
+        let (header, body) = room.split_at_mut(FRAME_HEADER_BYTES);
+        header.copy_from_slice(&self.header);
+        body.copy_from_slice(self.body);
+    }
+
+    /// Appends the frame, with room for the tag of its seal.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        out.reserve(self.bytes() + SEAL_ROOM_BYTES);
+        out.extend_from_slice(&self.header);
+        out.extend_from_slice(self.body);
+    }
+}
+
 /// Appends the plaintext as it is.
 pub fn put_stored(out: &mut Vec<u8>, plain: &[u8]) {
-    out.reserve(FRAME_HEADER_BYTES + plain.len() + SEAL_ROOM_BYTES);
-    put_header(out, Codec::Stored, plain.len());
-    out.extend_from_slice(plain);
+    Pieces::stored(plain).append_to(out);
 }
 
 /// Appends the plaintext compressed, or as it is if that saves less than 0.5 %.
-///
-/// The compressor writes where this thread's last frame was, so that a frame takes no more memory
-/// than it needs and no page is touched for the first time.
 pub fn put_compressed(out: &mut Vec<u8>, plain: &[u8]) {
-    put_packed(out, plain, Effort::Usual);
+    with_packed(plain, Effort::Usual, |frame| frame.append_to(out));
 }
 
-/// As [`put_compressed`], with as much effort as the plaintext is worth.
-pub fn put_packed(out: &mut Vec<u8>, plain: &[u8], effort: Effort) {
+/// Calls back with the plaintext compressed, or as it is if that saves less than 0.5 %.
+///
+/// The compressor writes where this thread's last frame was, so that no page of memory is touched
+/// for the first time.
+pub fn with_packed<T>(plain: &[u8], effort: Effort, take: impl FnOnce(Pieces<'_>) -> T) -> T {
     // No more room than saves 0.5 %.
     let room = plain.len() - plain.len() / 200;
-    let is_packed = PACKER.with_borrow_mut(|packer| {
-        let Some(packed) = packer.pack(plain, room, effort) else { return false };
-        out.reserve(FRAME_HEADER_BYTES + packed.len() + SEAL_ROOM_BYTES);
-        put_header(out, Codec::Zstd, plain.len());
-        out.extend_from_slice(packed);
-        true
-    });
-    if !is_packed {
-        put_stored(out, plain);
+    PACKER.with_borrow_mut(|packer| {
+        take(match packer.pack(plain, room, effort) {
+            Some(packed) => Pieces::new(Codec::Zstd, plain.len(), packed),
+            None => Pieces::stored(plain),
+        })
+    })
+}
+
+/// A frame whose header was read.
+pub struct Frame<'a> {
+    codec: Codec,
+    plain_bytes: usize,
+    body: Cursor<'a>,
+}
+
+impl<'a> Frame<'a> {
+    /// Reads the header of a frame that holds at most `plain_bytes_max` of plaintext.
+    pub fn parse(frame: &'a [u8], plain_bytes_max: usize) -> Result<Self, Error> {
+        let mut cursor = Cursor::new(OBJECT, frame);
+        let codec = match cursor.u8()? {
+            0 => Codec::Stored,
+            1 => Codec::Zstd,
+            unknown => return Err(cursor.newer(format!("codec {unknown}"))),
+        };
+        let plain_bytes = cursor.u32()? as usize;
+        if plain_bytes > plain_bytes_max {
+            return Err(cursor.corrupt("it claims more plaintext than is allowed here"));
+        }
+        if codec == Codec::Stored && cursor.remaining() != plain_bytes {
+            return Err(cursor.corrupt("stored bytes and plain length differ"));
+        }
+        Ok(Self { codec, plain_bytes, body: cursor })
+    }
+
+    /// How much plaintext there is, if the frame keeps its word.
+    pub const fn plain_bytes(&self) -> usize {
+        self.plain_bytes
+    }
+
+    /// Returns the plaintext: of a stored frame where it lies, of a compressed one in the scratch,
+    /// whose memory is used again.
+    pub fn plain_in(mut self, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], Error> {
+        match self.codec {
+            Codec::Stored => Ok(self.body.rest()),
+            Codec::Zstd => self.decompress(scratch).map(|()| scratch.as_slice()),
+        }
+    }
+
+    /// Makes the buffer the plaintext; its memory is used again.
+    pub fn decode_into(mut self, plain: &mut Vec<u8>) -> Result<(), Error> {
+        match self.codec {
+            Codec::Stored => {
+                plain.clear();
+                plain.extend_from_slice(self.body.rest());
+                Ok(())
+            }
+            Codec::Zstd => self.decompress(plain),
+        }
+    }
+
+    fn decompress(&self, plain: &mut Vec<u8>) -> Result<(), Error> {
+        let packed = self.body.clone().rest();
+        // The decoder would go on with whatever frames follow; the spec has exactly one.
+        if zstd_safe::find_frame_compressed_size(packed) != Ok(packed.len()) {
+            return Err(self.body.corrupt("it is not one whole zstd frame"));
+        }
+        plain.clear();
+        plain.reserve_exact(self.plain_bytes);
+        let written = DECOMPRESSOR
+            .with_borrow_mut(|decompressor| decompressor.decompress_to_buffer(packed, plain));
+        match written {
+            Ok(written) if written == self.plain_bytes && written > 0 => Ok(()),
+            _ => Err(self.body.corrupt("it does not decompress to its plain length")),
+        }
     }
 }
 
 /// Returns the plaintext of a frame that holds at most `plain_bytes_max` of it. A stored frame
 /// keeps its allocation.
 pub fn decode(mut frame: Vec<u8>, plain_bytes_max: usize) -> Result<Vec<u8>, Error> {
-    match decode_ref(&frame, plain_bytes_max)? {
-        Cow::Owned(plain) => Ok(plain),
-        Cow::Borrowed(_) => {
-            drop(frame.drain(..FRAME_HEADER_BYTES));
-            Ok(frame)
-        }
+    let parsed = Frame::parse(&frame, plain_bytes_max)?;
+    if parsed.codec == Codec::Stored {
+        drop(frame.drain(..FRAME_HEADER_BYTES));
+        return Ok(frame);
     }
-}
-
-/// Returns the plaintext of a frame that holds at most `plain_bytes_max` of it; of a stored frame,
-/// where it lies.
-pub fn decode_ref(frame: &[u8], plain_bytes_max: usize) -> Result<Cow<'_, [u8]>, Error> {
-    let mut cursor = Cursor::new(OBJECT, frame);
-    let codec = match cursor.u8()? {
-        0 => Codec::Stored,
-        1 => Codec::Zstd,
-        unknown => return Err(cursor.newer(format!("codec {unknown}"))),
-    };
-    let plain_bytes = cursor.u32()? as usize;
-    if plain_bytes > plain_bytes_max {
-        return Err(cursor.corrupt("it claims more plaintext than is allowed here"));
-    }
-    match codec {
-        Codec::Stored if cursor.remaining() == plain_bytes => Ok(Cow::Borrowed(cursor.rest())),
-        Codec::Stored => Err(cursor.corrupt("stored bytes and plain length differ")),
-        Codec::Zstd => decompress(cursor, plain_bytes).map(Cow::Owned),
-    }
-}
-
-fn decompress(mut cursor: Cursor<'_>, plain_bytes: usize) -> Result<Vec<u8>, Error> {
-    let packed = cursor.clone().rest();
-    // The decoder would go on with whatever frames follow; the spec has exactly one.
-    if zstd_safe::find_frame_compressed_size(packed) != Ok(packed.len()) {
-        return Err(cursor.corrupt("it is not one whole zstd frame"));
-    }
-    let mut plain = Vec::with_capacity(plain_bytes);
-    let written = DECOMPRESSOR
-        .with_borrow_mut(|decompressor| decompressor.decompress_to_buffer(packed, &mut plain));
-    let _ = cursor.rest();
-    match written {
-        Ok(written) if written == plain_bytes && written > 0 => Ok(plain),
-        _ => Err(cursor.corrupt("it does not decompress to its plain length")),
-    }
-}
-
-fn put_header(out: &mut Vec<u8>, codec: Codec, plain_bytes: usize) {
-    let plain_bytes = u32::try_from(plain_bytes).expect("plaintexts are bounded by limits.rs");
-    out.push(codec as u8);
-    out.extend_from_slice(&plain_bytes.to_le_bytes());
+    let mut plain = Vec::new();
+    parsed.decompress(&mut plain)?;
+    Ok(plain)
 }
 
 #[cfg(test)]
@@ -304,7 +368,7 @@ mod tests {
         let plain = rows(100_000);
         let mut thorough = Vec::new();
 
-        put_packed(&mut thorough, &plain, Effort::Thorough);
+        with_packed(&plain, Effort::Thorough, |frame| frame.append_to(&mut thorough));
 
         assert!(thorough.len() < compressed(&plain).len());
         assert_eq!(decode(thorough, plain.len()), Ok(plain));

@@ -28,6 +28,7 @@ pub mod marks;
 mod object;
 mod other_places;
 mod pack_check;
+mod pack_memory;
 mod pack_table;
 mod packer;
 mod parity;

@@ -42,6 +42,16 @@ impl PackKey {
     pub fn open(&self, number: u64, role: Role, sealed: Vec<u8>) -> Result<Vec<u8>, Error> {
         Ok(self.key.open(number, role, &self.header, sealed)?)
     }
+
+    /// Opens one sealed part where it is.
+    pub fn open_in_place<'a>(
+        &self,
+        number: u64,
+        role: Role,
+        sealed: &'a mut [u8],
+    ) -> Result<&'a [u8], Error> {
+        Ok(self.key.open_in_place(number, role, &self.header, sealed)?)
+    }
 }
 
 /// Reads header, trailer and table of a pack of this size, and checks them.

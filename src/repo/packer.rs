@@ -10,6 +10,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::BytesMut;
+
 use crate::{
     clock::Entropy,
     crypto::{
@@ -18,18 +20,22 @@ use crate::{
     },
     format::{
         envelope::{HEADER_BYTES, Header, Kind},
-        frame,
+        frame::{Frame, Pieces},
         table::{self, Table, TableBuilder, Trailer},
     },
     id::{ChunkId, PackId},
     limits::{BLOB_PLAIN_BYTES_MAX, PACK_BYTES_TARGET, PACK_TABLE_BYTES_MAX},
     location::PackEntry,
-    repo::Error,
+    repo::{
+        Error,
+        pack_memory::{PackMemory, PackRoom},
+    },
 };
 
 thread_local! {
-    /// Where a blob is opened again to prove it; kept, because it is as large as a blob.
-    static PROVING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Where a blob is opened again to prove it, and decompressed; kept, because both are as large
+    /// as a blob.
+    static PROVING: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
 /// A chunk inside a blob, and its plain length.
@@ -39,6 +45,7 @@ pub type BlobChunk = (ChunkId, u32);
 pub struct Packer {
     keys: Arc<Keys>,
     entropy: Arc<dyn Entropy>,
+    memory: Arc<PackMemory>,
     open: Mutex<Option<Arc<OpenPack>>>,
 }
 
@@ -46,11 +53,13 @@ pub struct Packer {
 pub struct Reservation {
     pack: Arc<OpenPack>,
     number: u32,
+    room: BytesMut,
 }
 
 /// A pack with all its blobs, in order, not yet written.
 pub struct FullPack {
     pack: Arc<OpenPack>,
+    room: PackRoom,
     blobs: Vec<SealedBlob>,
 }
 
@@ -59,8 +68,9 @@ pub struct FinishedPack {
     pub entry: PackEntry,
     /// Plaintext of the table of contents.
     pub table: Vec<u8>,
-    header: [u8; HEADER_BYTES],
-    blobs: Vec<SealedBlob>,
+    /// Header and blobs.
+    room: PackRoom,
+    chunks: Vec<Vec<BlobChunk>>,
     end: Vec<u8>,
 }
 
@@ -72,8 +82,9 @@ struct OpenPack {
     state: Mutex<PackState>,
 }
 
-#[derive(Default)]
 struct PackState {
+    /// Gone once the pack has all its blobs.
+    room: Option<PackRoom>,
     slots: Vec<Option<SealedBlob>>,
     filled: usize,
     bytes: u64,
@@ -82,7 +93,7 @@ struct PackState {
 }
 
 struct SealedBlob {
-    bytes: Vec<u8>,
+    bytes: BytesMut,
     chunks: Vec<BlobChunk>,
 }
 
@@ -94,14 +105,15 @@ const TABLE_BYTES_PER_BLOB: usize = 4 + 3;
 impl Packer {
     /// Creates a packer that has begun no pack.
     pub fn new(keys: Arc<Keys>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { keys, entropy, open: Mutex::new(None) }
+        Self { keys, entropy, memory: Arc::default(), open: Mutex::new(None) }
     }
 
     /// Reserves a place for a blob of this sealed length. A pack that was closed by this and has
-    /// all its blobs already comes back too, to be written.
+    /// all its blobs already comes back too, to be written. Waits for packs to be written where
+    /// there are as many as there may be.
     pub fn reserve(
         &self,
-        sealed_bytes: u64,
+        sealed_bytes: usize,
         chunk_count: usize,
     ) -> Result<(Reservation, Option<FullPack>), Error> {
         let table_bytes = chunk_count * TABLE_BYTES_PER_CHUNK + TABLE_BYTES_PER_BLOB;
@@ -114,8 +126,8 @@ impl Packer {
             Some(pack) => pack.clone(),
             None => open.insert(Arc::new(self.begin()?)).clone(),
         };
-        let number = pack.reserve(sealed_bytes, table_bytes);
-        Ok((Reservation { pack, number }, full))
+        let (number, room) = pack.reserve(sealed_bytes, table_bytes);
+        Ok((Reservation { pack, number, room }, full))
     }
 
     /// Closes the pack that is open, if any. It comes back if it has all its blobs.
@@ -128,51 +140,56 @@ impl Packer {
         let epoch = self.keys.epoch_now();
         let header = Header::streamed(Kind::Pack, epoch, self.keys.repository, id.0).encode();
         let key = ObjectKey::for_epoch(&self.keys, epoch, Kind::Pack, &id.0)?;
-        let state = Mutex::new(PackState { bytes: HEADER_BYTES as u64, ..PackState::default() });
+        let state = Mutex::new(PackState::begin(&header, self.memory.lend()));
         Ok(OpenPack { id, epoch, header, key, state })
     }
 }
 
 impl Reservation {
-    /// Seals the frame, proves it from the sealed bytes, and puts it in its place.
+    /// Puts the frame in its place, seals it there, and proves it from the sealed bytes.
     ///
     /// Returns the pack if this was its last blob.
     pub fn fill(
-        self,
-        frame: Vec<u8>,
+        mut self,
+        frame: Pieces<'_>,
         chunks: Vec<BlobChunk>,
         keys: &Keys,
     ) -> Result<Option<FullPack>, Error> {
         let pack = &self.pack;
-        let bytes = pack.key.seal(u64::from(self.number), Role::Blob, &pack.header, frame);
-        self.prove(&bytes, &chunks, keys)?;
+        let (plain, tag) = self.room.split_at_mut(frame.bytes());
+        frame.copy_to(plain);
+        let number = u64::from(self.number);
+        tag.copy_from_slice(&pack.key.seal_in_place(number, Role::Blob, &pack.header, plain));
+        self.prove(&chunks, keys)?;
+        let Self { pack, number, room } = self;
         let mut state = lock(&pack.state);
-        state.slots[self.number as usize] = Some(SealedBlob { bytes, chunks });
+        state.slots[number as usize] = Some(SealedBlob { bytes: room, chunks });
         state.filled += 1;
-        let blobs = state.take_if_full();
+        let full = state.take_if_full();
         drop(state);
-        Ok(blobs.map(|blobs| FullPack { pack: self.pack, blobs }))
+        Ok(full.map(|(room, blobs)| FullPack { pack, room, blobs }))
     }
 
     /// Decrypts, decompresses and hashes what was sealed: a fault of memory, processor or codec
     /// shows here, while the source still has the data, and not on the day of the restore.
-    fn prove(&self, sealed: &[u8], chunks: &[BlobChunk], keys: &Keys) -> Result<(), Error> {
+    fn prove(&self, chunks: &[BlobChunk], keys: &Keys) -> Result<(), Error> {
         let pack = &self.pack;
         let corrupt = |why: &str| Error::Corrupt {
             name: format!("blob {} of new pack {}", self.number, pack.id),
             why: why.to_owned(),
         };
-        PROVING.with_borrow_mut(|scratch| {
+        PROVING.with_borrow_mut(|(scratch, plain)| {
             scratch.clear();
-            scratch.extend_from_slice(sealed);
+            scratch.extend_from_slice(&self.room);
             let number = u64::from(self.number);
             let frame = pack
                 .key
                 .open_in_place(number, Role::Blob, &pack.header, scratch)
                 .map_err(|_| corrupt("what was sealed does not open"))?;
-            let plain = frame::decode_ref(frame, BLOB_PLAIN_BYTES_MAX)
+            let plain = Frame::parse(frame, BLOB_PLAIN_BYTES_MAX)
+                .and_then(|frame| frame.plain_in(plain))
                 .map_err(|_| corrupt("what was compressed does not decompress"))?;
-            same_chunks(&plain, chunks, keys).map_err(corrupt)
+            same_chunks(plain, chunks, keys).map_err(corrupt)
         })
     }
 }
@@ -191,37 +208,55 @@ fn same_chunks(plain: &[u8], chunks: &[BlobChunk], keys: &Keys) -> Result<(), &'
 }
 
 impl OpenPack {
-    fn has_room(&self, sealed_bytes: u64, table_bytes: usize) -> bool {
+    fn has_room(&self, sealed_bytes: usize, table_bytes: usize) -> bool {
         let state = lock(&self.state);
-        let end_bytes = (state.table_bytes + table_bytes) as u64;
-        state.bytes + sealed_bytes + end_bytes <= PACK_BYTES_TARGET
+        let more_bytes = (sealed_bytes + state.table_bytes + table_bytes) as u64;
+        state.bytes + more_bytes <= PACK_BYTES_TARGET
             && state.table_bytes + table_bytes + 8 <= PACK_TABLE_BYTES_MAX
     }
 
-    fn reserve(&self, sealed_bytes: u64, table_bytes: usize) -> u32 {
+    fn reserve(&self, sealed_bytes: usize, table_bytes: usize) -> (u32, BytesMut) {
         let mut state = lock(&self.state);
         state.slots.push(None);
-        state.bytes += sealed_bytes;
+        state.bytes += sealed_bytes as u64;
         state.table_bytes += table_bytes;
-        u32::try_from(state.slots.len() - 1).expect("a table of 2 MiB has fewer than 2^32 blobs")
+        let number = u32::try_from(state.slots.len() - 1);
+        let room = state.room.as_mut().expect("a pack that is open has not all its blobs");
+        (number.expect("a table of 2 MiB has fewer than 2^32 blobs"), room.cut(sealed_bytes))
     }
 }
 
 impl PackState {
-    fn take_if_full(&mut self) -> Option<Vec<SealedBlob>> {
+    fn begin(header: &[u8; HEADER_BYTES], mut room: PackRoom) -> Self {
+        let mut begins = room.cut(HEADER_BYTES);
+        begins.copy_from_slice(header);
+        room.join(begins);
+        let bytes = HEADER_BYTES as u64;
+        Self {
+            room: Some(room),
+            slots: Vec::new(),
+            filled: 0,
+            bytes,
+            table_bytes: 0,
+            closed: false,
+        }
+    }
+
+    fn take_if_full(&mut self) -> Option<(PackRoom, Vec<SealedBlob>)> {
         if !self.closed || self.filled != self.slots.len() || self.slots.is_empty() {
             return None;
         }
-        std::mem::take(&mut self.slots).into_iter().collect()
+        let blobs = std::mem::take(&mut self.slots).into_iter().collect::<Option<_>>()?;
+        Some((self.room.take()?, blobs))
     }
 }
 
 fn close(pack: Arc<OpenPack>) -> Option<FullPack> {
     let mut state = lock(&pack.state);
     state.closed = true;
-    let blobs = state.take_if_full();
+    let full = state.take_if_full();
     drop(state);
-    blobs.map(|blobs| FullPack { pack, blobs })
+    full.map(|(room, blobs)| FullPack { pack, room, blobs })
 }
 
 /// Whether a pack is the last of its run and hides its size.
@@ -234,19 +269,20 @@ pub enum Padding {
 impl FullPack {
     /// Adds table, padding and trailer, and proves the table from its sealed bytes.
     pub fn finish(self, padding: Padding) -> Result<FinishedPack, Error> {
-        let Self { pack, blobs } = self;
+        let Self { pack, mut room, blobs } = self;
         let mut builder = TableBuilder::default();
-        for blob in &blobs {
+        let mut chunks = Vec::with_capacity(blobs.len());
+        for blob in blobs {
             let sealed_bytes = u32::try_from(blob.bytes.len()).expect("a blob is at most 4 MiB");
             builder.push_blob(sealed_bytes, &blob.chunks);
+            room.join(blob.bytes);
+            chunks.push(blob.chunks);
         }
-        let blobs_end =
-            HEADER_BYTES as u64 + blobs.iter().map(|blob| blob.bytes.len() as u64).sum::<u64>();
         let table = builder.finish();
-        let (end, bytes) = pack.seal_end(&table, blobs_end, padding);
+        let (end, bytes) = pack.seal_end(&table, room.joined().len() as u64, padding);
         pack.prove_table(&end, &table)?;
         let entry = PackEntry { pack: pack.id, bytes, epoch: pack.epoch };
-        Ok(FinishedPack { entry, table, header: pack.header, blobs, end })
+        Ok(FinishedPack { entry, table, room, chunks, end })
     }
 }
 
@@ -283,14 +319,13 @@ impl OpenPack {
 
 impl FinishedPack {
     /// The pack's bytes, in order.
-    pub fn pieces(&self) -> Vec<&[u8]> {
-        let blobs = self.blobs.iter().map(|blob| blob.bytes.as_slice());
-        std::iter::once(self.header.as_slice()).chain(blobs).chain([self.end.as_slice()]).collect()
+    pub fn pieces(&self) -> [&[u8]; 2] {
+        [self.room.joined(), &self.end]
     }
 
     /// Every chunk in the pack.
     pub fn chunks(&self) -> impl Iterator<Item = &BlobChunk> {
-        self.blobs.iter().flat_map(|blob| &blob.chunks)
+        self.chunks.iter().flatten()
     }
 }
 

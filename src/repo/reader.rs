@@ -2,6 +2,7 @@
 //! `format-spec/30-pack.md`.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -11,19 +12,35 @@ use std::{
 
 use crate::{
     backend::{Backend, ObjectName},
-    chunk::{self, Chunk, Fetch, compress},
+    chunk::{self, Chunk, Fetch},
     crypto::{keys::Keys, seal::Role},
+    format::frame::Frame,
     id::{ChunkId, PackId},
-    limits::{BLOB_PLAIN_BYTES_MAX, BLOB_SEALED_BYTES_MAX, MIB},
+    limits::{BLOB_PLAIN_BYTES_MAX, BLOB_SEALED_BYTES_MAX, BLOB_SHARED_BYTES, MIB},
     location::Location,
     repo::{
-        Environment, Error, blob_cache::BlobCache, catalogue::Catalogue, pack_table::PackKey,
-        state::State, windows::Windows, writer::RunIndex,
+        Environment, Error,
+        blob_cache::{BlobCache, Stay},
+        catalogue::Catalogue,
+        pack_table::PackKey,
+        state::State,
+        windows::Windows,
+        writer::RunIndex,
     },
 };
 
-/// Decoded blobs that are kept, in plain bytes.
-const CACHE_BYTES_MAX: usize = 48 * MIB;
+thread_local! {
+    /// Where a thread reads and opens one blob after another: memory that is touched for the first
+    /// time costs more than what is done with it.
+    static SEALED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Decoded blobs that are kept, in plain bytes: those that are wanted once.
+const BRIEF_BYTES_MAX: usize = 8 * MIB;
+/// Decoded blobs that are kept, in plain bytes: those that are wanted again.
+const LONG_BYTES_MAX: usize = 40 * MIB;
+/// A blob in which a chunk is as long as this holds few.
+const LONG_CHUNK_BYTES_MIN: u32 = BLOB_SHARED_BYTES as u32 / 4;
 
 /// How often one reader looks at the repository again.
 const RELOADS_MAX: usize = 16;
@@ -50,7 +67,7 @@ impl Reader {
         catalogue: Arc<Catalogue>,
         run: Option<RunIndex>,
     ) -> Self {
-        let cache = BlobCache::new(CACHE_BYTES_MAX);
+        let cache = BlobCache::new(BRIEF_BYTES_MAX, LONG_BYTES_MAX);
         let keys_of_all = catalogue.keys().clone();
         let catalogue = RwLock::new(catalogue);
         let (reload, windows, keys) = (None, Windows::default(), Mutex::default());
@@ -109,7 +126,9 @@ impl Reader {
             return Ok(blob);
         }
         let blob = Arc::new(self.read_blob(location)?);
-        self.cache.insert(name, blob.clone());
+        let is_brief = location.chunk_bytes >= LONG_CHUNK_BYTES_MIN;
+        let stay = if is_brief { Stay::Brief } else { Stay::Long };
+        self.cache.insert(name, blob.clone(), stay);
         Ok(blob)
     }
 
@@ -133,10 +152,15 @@ impl Reader {
             return Err(Error::Corrupt { name, why: "longer than any blob may be".to_owned() });
         }
         let range = location.blob_offset..location.blob_offset + bytes;
-        let sealed = self.windows.read(self.backend.as_ref(), location.pack, range)?;
         let key = self.pack_key(location)?;
-        let frame = key.open(u64::from(location.blob), Role::Blob, sealed)?;
-        Ok(compress::decode_frame(frame, BLOB_PLAIN_BYTES_MAX)?)
+        SEALED.with_borrow_mut(|sealed| {
+            self.windows.read(self.backend.as_ref(), (location.pack, range), sealed)?;
+            let frame = key.open_in_place(u64::from(location.blob), Role::Blob, sealed)?;
+            let frame = Frame::parse(frame, BLOB_PLAIN_BYTES_MAX)?;
+            let mut plain = self.cache.memory(frame.plain_bytes());
+            frame.decode_into(&mut plain)?;
+            Ok(plain)
+        })
     }
 
     fn pack_key(&self, location: &Location) -> Result<Arc<PackKey>, Error> {

@@ -55,21 +55,23 @@ impl Windows {
         self.shared.lock().forget(pack);
     }
 
-    /// Reads a range, with its neighbours if that is planned.
+    /// Reads a range, in place of what is in the buffer, with its neighbours if that is planned.
     pub fn read(
         &self,
         backend: &dyn Backend,
-        pack: PackId,
-        range: Range<u64>,
-    ) -> Result<Vec<u8>, backend::Error> {
+        (pack, range): (PackId, Range<u64>),
+        into: &mut Vec<u8>,
+    ) -> Result<(), backend::Error> {
         let Some((key, slot)) = self.shared.lock().slot_of(pack, &range) else {
-            return backend.get_range(&ObjectName::Pack(pack), range);
+            return backend.read_range(&ObjectName::Pack(pack), range, into);
         };
         let bytes = fetched(backend, &key, &slot)?;
         self.shared.lock().note_read(&key, range.end - range.start);
         self.shared.changed.notify_all();
         let at = |offset: u64| (offset - key.start) as usize;
-        Ok(bytes[at(range.start)..at(range.end)].to_vec())
+        into.clear();
+        into.extend_from_slice(&bytes[at(range.start)..at(range.end)]);
+        Ok(())
     }
 }
 
@@ -139,6 +141,16 @@ mod tests {
         (place, content)
     }
 
+    fn read(
+        windows: &Windows,
+        backend: &dyn Backend,
+        pack: PackId,
+        range: Range<u64>,
+    ) -> Result<Vec<u8>, backend::Error> {
+        let mut bytes = Vec::new();
+        windows.read(backend, (pack, range), &mut bytes).map(|()| bytes)
+    }
+
     #[test]
     fn planned_neighbours_come_in_one_request_and_the_rest_as_it_is_asked_for() {
         let (place, content) = place(5000);
@@ -147,7 +159,7 @@ mod tests {
         windows.expect(&backend, [(PACK, 100..200), (PACK, 200..400)].into_iter());
 
         for range in [100..200, 200..400, 100..200, 1000..1010] {
-            let read = windows.read(&*backend, PACK, range.clone()).unwrap();
+            let read = read(&windows, &*backend, PACK, range.clone()).unwrap();
             assert_eq!(read, content[range.start as usize..range.end as usize]);
         }
 
@@ -169,7 +181,7 @@ mod tests {
                 let (windows, backend, blobs, content) = (&windows, &backend, &blobs, &content);
                 let _ = scope.spawn(move || {
                     for (pack, range) in blobs.iter().skip(thread).step_by(3) {
-                        let read = windows.read(&**backend, *pack, range.clone()).unwrap();
+                        let read = read(&windows, &**backend, *pack, range.clone()).unwrap();
                         assert!(read == content[range.start as usize..range.end as usize]);
                     }
                 });
@@ -189,7 +201,7 @@ mod tests {
         windows.expect(&backend, (0..96).map(blob));
 
         // The last piece is not among those that come first.
-        let _ = windows.read(&*backend, PACK, blob(95).1).unwrap();
+        let _ = read(&windows, &*backend, PACK, blob(95).1).unwrap();
 
         drop(windows);
         assert!(place.take().iter().map(|call| call.bytes).sum::<u64>() <= 40 * MIB as u64);
@@ -201,11 +213,11 @@ mod tests {
         let backend: Arc<dyn Backend> = place.clone();
         let windows = Windows::default();
         windows.expect(&backend, [(PACK, 100..200)].into_iter());
-        assert_eq!(windows.read(&*backend, PACK, 100..200).unwrap(), content[100..200]);
+        assert_eq!(read(&windows, &*backend, PACK, 100..200).unwrap(), content[100..200]);
 
         windows.expect(&backend, [(PACK, 200..900)].into_iter());
 
-        assert_eq!(windows.read(&*backend, PACK, 200..900).unwrap(), content[200..900]);
-        assert_eq!(windows.read(&*backend, PACK, 100..200).unwrap(), content[100..200]);
+        assert_eq!(read(&windows, &*backend, PACK, 200..900).unwrap(), content[200..900]);
+        assert_eq!(read(&windows, &*backend, PACK, 100..200).unwrap(), content[100..200]);
     }
 }

@@ -4,8 +4,8 @@
 //! lane: hash, known?, gather 512 KiB ─▶ worker: compress, seal, prove ─▶ pack thread: write, sync
 //! ```
 //!
-//! Queues are bounded, so memory is: a few blobs, and three packs; a worker that has a pack to hand
-//! over while both pack threads are busy waits with it. A writer that failed stays failed.
+//! Queues are bounded, so memory is: a few blobs, and three packs; a worker that would begin a
+//! fourth waits until one is written. A writer that failed stays failed.
 
 use std::{
     collections::HashSet,
@@ -39,6 +39,8 @@ use crate::{
 /// One pack is written while another waits for its sync. There is no queue between: a pack that
 /// waits in one takes the same memory as a pack that is being written.
 const PACK_THREADS: usize = 2;
+/// Buffers of blobs that are kept for blobs to come.
+const SPARE_MAX: usize = 8;
 
 /// Stores the chunks of one run. Lanes may be used from different threads.
 pub struct Writer {
@@ -53,6 +55,7 @@ pub struct Shared {
     env: Environment,
     catalogue: Arc<Catalogue>,
     packer: Packer,
+    spare: Spare,
     /// Chunks of this run that are not in a durable pack yet.
     pending: Mutex<HashSet<ChunkId>>,
     /// Packs of this run that are durable.
@@ -73,6 +76,10 @@ struct Blob {
     effort: Effort,
 }
 
+/// Buffers of blobs that are done: their memory need not be touched for the first time again.
+#[derive(Default)]
+struct Spare(Mutex<Vec<Vec<u8>>>);
+
 /// Counts blobs and packs under way, so that a flush can wait for them.
 #[derive(Default)]
 struct WorkCount {
@@ -88,6 +95,7 @@ impl Writer {
         let (packs, pack_queue) = bounded(0);
         let shared = Arc::new(Shared {
             packer: Packer::new(catalogue.keys().clone(), env.entropy.clone()),
+            spare: Spare::default(),
             env,
             catalogue,
             pending: Mutex::default(),
@@ -235,6 +243,9 @@ impl Lane {
         if !blob.has_room(plain.len()) {
             hand_over(&self.shared, &self.blobs, std::mem::take(blob))?;
         }
+        if blob.plain.capacity() == 0 {
+            blob.plain = self.shared.spare.take();
+        }
         blob.plain.extend_from_slice(plain);
         blob.chunks.push((id, plain.len() as u32));
         Ok(())
@@ -323,6 +334,21 @@ impl Shared {
     }
 }
 
+impl Spare {
+    fn take(&self) -> Vec<u8> {
+        lock(&self.0).pop().unwrap_or_else(|| Vec::with_capacity(BLOB_SHARED_BYTES))
+    }
+
+    fn put(&self, mut plain: Vec<u8>) {
+        let mut spare = lock(&self.0);
+        // That of a single long chunk would be longer than most will need.
+        if plain.capacity() <= BLOB_SHARED_BYTES && spare.len() < SPARE_MAX {
+            plain.clear();
+            spare.push(plain);
+        }
+    }
+}
+
 impl WorkCount {
     fn begin(&self) {
         *lock(&self.count) += 1;
@@ -355,10 +381,14 @@ fn seal_blobs(shared: &Shared, queue: &Receiver<Blob>, packs: &Sender<FullPack>)
 }
 
 fn seal_blob(shared: &Shared, blob: Blob, packs: &Sender<FullPack>) -> Result<(), Error> {
-    let frame = compress::encode_frame_with(&blob.plain, blob.effort);
-    let sealed_bytes = (frame.len() + TAG_BYTES) as u64;
-    let (place, full) = shared.packer.reserve(sealed_bytes, blob.chunks.len())?;
-    let last = place.fill(frame, blob.chunks, shared.catalogue.keys())?;
+    let Blob { plain, chunks, effort } = blob;
+    let (full, last) = compress::with_frame(&plain, effort, |frame| {
+        let sealed_bytes = frame.bytes() + TAG_BYTES;
+        let (place, full) = shared.packer.reserve(sealed_bytes, chunks.len())?;
+        let last = place.fill(frame, chunks, shared.catalogue.keys())?;
+        Ok::<_, Error>((full, last))
+    })?;
+    shared.spare.put(plain);
     for pack in full.into_iter().chain(last) {
         shared.work.begin();
         packs.send(pack).expect("the pack threads end after the last worker");

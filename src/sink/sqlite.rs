@@ -16,6 +16,7 @@ use std::{
 };
 
 pub use present::Present;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::{
     chunk::Fetch,
@@ -97,8 +98,9 @@ impl DatabaseSink<'_> {
             bytes_written: &|| bytes_written.load(Ordering::Relaxed),
             sync: &|| self.disk.sync(file),
         };
-        let (read, synced) =
-            early_sync::beside(&early, || reader.read_whole(self.keys, &write, &mut |_| Ok(())));
+        let threads = threads()?;
+        let read = || threads.install(|| reader.read_whole(self.keys, &write, &mut |_| Ok(())));
+        let (read, synced) = early_sync::beside(&early, read);
         let identity = read?;
         doing("sync", synced)?;
         if identity == reader.image().identity {
@@ -217,6 +219,14 @@ fn over_remains<T>(
         }
         made => made,
     }
+}
+
+/// Threads for one restore: one more than there are processors, since now and then one waits for
+/// another's write to the same file, or for the disk.
+fn threads() -> Result<ThreadPool, Error> {
+    let count = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+    let pool = ThreadPoolBuilder::new().num_threads(count).build();
+    doing("start threads for", pool.map_err(io::Error::other))
 }
 
 /// Why a database was not restored.
