@@ -73,6 +73,10 @@ impl Backend for Telling {
         self.inner.set_aside(name)
     }
 
+    fn replace(&self, name: &ObjectName, bytes: &[u8]) -> Result<Option<ObjectName>, Error> {
+        self.inner.replace(name, bytes)
+    }
+
     fn free_bytes(&self) -> Result<Option<u64>, Error> {
         self.inner.free_bytes()
     }
