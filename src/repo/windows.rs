@@ -181,7 +181,7 @@ mod tests {
                 let (windows, backend, blobs, content) = (&windows, &backend, &blobs, &content);
                 let _ = scope.spawn(move || {
                     for (pack, range) in blobs.iter().skip(thread).step_by(3) {
-                        let read = read(&windows, &**backend, *pack, range.clone()).unwrap();
+                        let read = read(windows, &**backend, *pack, range.clone()).unwrap();
                         assert!(read == content[range.start as usize..range.end as usize]);
                     }
                 });
