@@ -175,11 +175,14 @@ fn the_right_bytes_take_the_place_of_damaged_ones(backend: &dyn Backend) {
     let name = pack(9);
     let aside = |turn| ObjectName::Quarantined { former: Box::new(name.clone()), turn };
     assert_eq!(backend.replace(&name, b"right").unwrap(), None);
-    for turn in [1, 2] {
+    for (turn, damaged) in [(1, b"wrong"), (2, b"other")] {
+        backend.delete(&name).unwrap();
+        backend.put_new(&name, &[damaged]).unwrap();
+
         assert_eq!(backend.replace(&name, b"right").unwrap(), Some(aside(turn)));
 
         assert_eq!(backend.get(&name, 5).unwrap(), b"right");
-        assert_eq!(backend.get(&aside(turn), 5).unwrap(), b"right");
+        assert_eq!(backend.get(&aside(turn), 5).unwrap(), damaged);
     }
     backend.delete(&name).unwrap();
 }

@@ -89,12 +89,8 @@ fn compare(
     observer: &dyn crate::ops::event::Observer,
 ) -> Result<Reconciled, Error> {
     let target = mirrors::target(context, (config, repository), mirror, ledger)?;
-    let found = mirror::reconcile(
-        repository,
-        (&target, ledger),
-        (Look::Listing, Mend::Report),
-        observer,
-    )?;
+    let found =
+        mirror::reconcile(repository, (&target, ledger), (Look::Listing, Mend::Report), observer)?;
     context.output.hide_progress();
     mirrors::tell_reconciled(context, mirror, &found);
     Ok(found)
