@@ -88,7 +88,6 @@ mod prune;
 #[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod real_power_cuts;
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the scene is set, and looked at, with plain files")]
 mod repair_from_mirror;
 #[cfg(test)]
 mod repairs;

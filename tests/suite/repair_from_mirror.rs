@@ -1,7 +1,7 @@
 //! A repair beside a mirror: what is damaged here comes back bit for bit, nothing is taken from
 //! there that is not whole, and the mirror's damage is mended from here.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use stillpoint::{
     backend::{Backend, Folder, ObjectName, memory::MemoryBackend},
@@ -199,22 +199,10 @@ fn done(ran: &Ran) {
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
 }
 
-/// Flips a bit in the middle of everything in the folder.
-fn flip_all(folder: &Path) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let mut bytes = std::fs::read(&path).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        std::fs::remove_file(&path).unwrap();
-        std::fs::write(&path, bytes).unwrap();
-    }
-}
-
 #[test]
 fn the_program_says_which_mirror_it_takes_from() {
     let shop = shop_with_mirror();
-    flip_all(&shop.path("repository/packs"));
+    shop.flip_all("repository/packs");
 
     let planned = shop.run(["repair", "--read-data", "--dry-run"]);
     let repaired = shop.run(["repair", "--read-data", "--yes", "--json"]);
@@ -230,8 +218,8 @@ fn the_program_says_which_mirror_it_takes_from() {
 #[test]
 fn a_mirror_that_rots_is_told_and_mended_from_here() {
     let shop = shop_with_mirror();
-    for folder in ["packs", "index", "snapshots"] {
-        flip_all(&shop.path("disk").join(folder));
+    for folder in ["disk/packs", "disk/index", "disk/snapshots"] {
+        shop.flip_all(folder);
     }
 
     let by_listing = shop.run(["mirror", "sync", "disk", "--check"]);

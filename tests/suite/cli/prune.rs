@@ -31,18 +31,6 @@ fn prune(shop: &Shop, more: &[&str]) -> super::shop::Ran {
     shop.run([&["prune", "--config", &config], more].concat())
 }
 
-#[expect(clippy::disallowed_methods, reason = "harm is done with plain files")]
-fn flip_all(shop: &Shop, folder: &str) {
-    for entry in std::fs::read_dir(shop.path("repository").join(folder)).unwrap() {
-        let path = entry.unwrap().path();
-        let mut bytes = std::fs::read(&path).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        std::fs::remove_file(&path).unwrap();
-        std::fs::write(&path, bytes).unwrap();
-    }
-}
-
 #[test]
 fn a_prune_is_planned_in_words_and_numbers_and_then_done() {
     let shop = shop();
@@ -112,7 +100,7 @@ fn snapshots_shows_which_of_them_lack_data_since_a_check_found_it() {
     let shop = Shop::open();
     let _ = shop.back_up(&[]);
     assert_eq!(shop.data(&["snapshots"])[0]["missing"], serde_json::json!([]));
-    flip_all(&shop, "packs");
+    shop.flip_all("repository/packs");
 
     let checked = shop.run(["check", "--read-data"]);
 

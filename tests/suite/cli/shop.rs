@@ -69,6 +69,19 @@ impl Shop {
         std::fs::write(path, text).unwrap();
     }
 
+    /// Flips a bit in the middle of every file of a folder.
+    #[expect(clippy::disallowed_methods, reason = "harm is done with plain files")]
+    pub fn flip_all(&self, folder: &str) {
+        for entry in std::fs::read_dir(self.path(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "scratch files")]
     pub fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).unwrap()
